@@ -1,0 +1,9 @@
+//! Counterpart finds, for an image from one visual domain, its counterparts in another.
+//!
+//! The method is non-adversarial mapping (NAM: Hoshen & Wolf, ECCV 2018; VAE-NAM: Hoshen, NeurIPS 2018).
+
+pub mod error;
+pub mod picture;
+
+pub use error::{Because, Error, Result};
+pub use picture::Picture;
