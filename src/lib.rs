@@ -3,6 +3,7 @@
 //! The method is non-adversarial mapping (NAM: Hoshen & Wolf, ECCV 2018; VAE-NAM: Hoshen, NeurIPS 2018).
 
 pub mod error;
+pub mod model_file;
 pub mod picture;
 
 pub use error::{Because, Error, Result};
