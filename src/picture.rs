@@ -17,7 +17,10 @@ impl Picture {
     /// When a side is zero or the bytes do not fill the picture exactly.
     pub fn new(width: usize, height: usize, rgba: Vec<u8>) -> Result<Self> {
         if width == 0 || height == 0 || Some(rgba.len()) != width.checked_mul(height).and_then(|n| n.checked_mul(4)) {
-            return Err(Error::new(format!("{} bytes do not make a picture of {width} x {height} pixels.", rgba.len())));
+            return Err(Error::new(format!(
+                "{} bytes do not make a picture of {width} x {height} pixels.",
+                rgba.len()
+            )));
         }
         Ok(Self { width, height, rgba })
     }
