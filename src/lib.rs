@@ -4,6 +4,9 @@
 
 pub mod data;
 pub mod error;
+pub mod model_file;
+pub mod nets;
+pub mod ops;
 pub mod picture;
 
 pub use error::{Because, Error, Result};
