@@ -8,6 +8,7 @@ pub mod model_file;
 pub mod nets;
 pub mod ops;
 pub mod picture;
+pub mod prior;
 
 pub use error::{Because, Error, Result};
 pub use picture::Picture;

@@ -3,6 +3,7 @@
 //! A network is made from a configuration and [`Params`]. Frozen parameters give a network whose kernels are prepared
 //! once and never learn; trainable ones give one whose variables an optimiser may move.
 
+pub mod checkpoint;
 pub mod critic;
 pub mod generator;
 pub mod layers;
@@ -10,6 +11,7 @@ pub mod params;
 pub mod spectral;
 pub mod weights;
 
+pub use checkpoint::Checkpoint;
 pub use critic::{Critic, CriticConfig};
 pub use generator::{Generator, GeneratorConfig};
 pub use layers::{ConvBlock, Statistics};
