@@ -34,14 +34,13 @@ pub fn parse(text: &str) -> Result<LossConfig, String> {
 
 /// The same loss as [`parse`] reads it.
 pub fn format(loss: &LossConfig) -> String {
-    let single = [
-        ("pixel-l1", loss.pixel_l1),
-        ("pixel-l2", loss.pixel_l2),
-        ("gram", loss.gram),
-        ("laplacian", loss.laplacian),
-    ];
-    let mut parts: Vec<String> =
-        single.into_iter().filter(|(_, weight)| *weight != 0.0).map(|(name, weight)| format!("{name}={weight}")).collect();
+    let single =
+        [("pixel-l1", loss.pixel_l1), ("pixel-l2", loss.pixel_l2), ("gram", loss.gram), ("laplacian", loss.laplacian)];
+    let mut parts: Vec<String> = single
+        .into_iter()
+        .filter(|(_, weight)| *weight != 0.0)
+        .map(|(name, weight)| format!("{name}={weight}"))
+        .collect();
     if !loss.perceptual.is_empty() {
         let weights: Vec<String> = loss.perceptual.iter().map(f32::to_string).collect();
         parts.push(format!("perceptual={}", weights.join(":")));

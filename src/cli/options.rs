@@ -77,7 +77,7 @@ impl Compute {
     /// As [`DeviceChoice::open`].
     pub fn start(&self) -> Result<Device> {
         if let Some(threads) = self.threads {
-            let _ = threads;
+            crate::ops::threads::set(usize::from(threads));
         }
         self.device.open()
     }
