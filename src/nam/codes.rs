@@ -18,7 +18,9 @@ const AT_ONCE: usize = 32;
 /// When the model has no encoder or y has another shape.
 pub fn posterior(networks: &dyn Networks, y: &Tensor) -> Result<Posterior> {
     let encoder = networks.encoder().ok_or_else(|| {
-        Error::new("This model has no encoder, so it cannot draw counterparts at once; start from random codes instead.")
+        Error::new(
+            "This model has no encoder, so it cannot draw counterparts at once; start from random codes instead.",
+        )
     })?;
     encoder.forward(y, Statistics::Running)
 }
@@ -47,13 +49,7 @@ impl Default for Starts {
 ///
 /// # Errors
 /// When samples of the posterior are asked for without an encoder.
-pub fn starting_codes(
-    networks: &dyn Networks,
-    y: &Tensor,
-    starts: Starts,
-    count: usize,
-    seed: u64,
-) -> Result<Tensor> {
+pub fn starting_codes(networks: &dyn Networks, y: &Tensor, starts: Starts, count: usize, seed: u64) -> Result<Tensor> {
     let places: Vec<u64> = (0..count as u64).collect();
     starting_codes_for(networks, y, starts, &places, seed)
 }

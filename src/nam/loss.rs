@@ -5,8 +5,8 @@
 //! divergence of VAE-NAM (Hoshen, NeurIPS 2018, eq. 6 with its sign put right).
 
 use crate::model_file::LossConfig;
-use crate::nets::encoder::Posterior;
 use crate::nets::Perceptual;
+use crate::nets::encoder::Posterior;
 use crate::{Error, Result, ops};
 use candle_core::{D, Tensor};
 

@@ -11,14 +11,16 @@ mod networks;
 mod random;
 mod row_adam;
 mod solve;
-pub mod student;
 pub mod train;
 
 pub use codes::{
-    Candidates, Direction, Starts, candidates, pixel_differences, posterior, 
-    posterior_directions, starting_codes, starting_codes_for,
+    Candidates, Direction, Starts, candidates, pixel_differences, posterior, posterior_directions, starting_codes,
+    starting_codes_for,
 };
 pub use loss::Target;
 pub use networks::{NetworkSet, Networks};
 pub use row_adam::RowAdam;
 pub use solve::{Settle, SolveSettings, Solver, StepReport};
+
+#[cfg(test)]
+mod tests;

@@ -48,7 +48,9 @@ impl MappingConfig {
             return Err(Error::new("A mapping needs at least one filter and one channel on each side."));
         }
         if self.skip && self.inputs != self.outputs {
-            return Err(Error::new("A mapping that adds its input to its output needs as many channels on both sides."));
+            return Err(Error::new(
+                "A mapping that adds its input to its output needs as many channels on both sides.",
+            ));
         }
         Ok(plan.iter().map(|share| share * self.width).collect())
     }

@@ -1,7 +1,7 @@
 //! What the perceptual networks are made of.
 
-use super::layers::{ConvBlock, Statistics};
 use super::Params;
+use super::layers::{ConvBlock, Statistics};
 use crate::Result;
 use crate::ops::{self, Activation, ConvSpec, FrozenConv};
 use candle_core::{D, Device, Tensor};

@@ -13,7 +13,7 @@ mod conv;
 pub mod threads;
 
 pub use activation::Activation;
-pub use adam::{Adam, AdamConfig};
+pub use adam::{Adam, AdamConfig, Moments};
 pub use conv::{ConvSpec, FrozenConv, conv_transpose2d, conv2d};
 
 pub use composed::{
