@@ -106,8 +106,7 @@ impl PerceptualConfig {
                  SqueezeNet 1.0 or a student).",
             ));
         };
-        let width =
-            |(name, _): &(String, usize)| Some(weights.find(&format!("{name}.weight"))?.dims().first().copied()?);
+        let width = |(name, _): &(String, usize)| weights.find(&format!("{name}.weight"))?.dims().first().copied();
         let widths = kind.convolutions().iter().map_while(width).collect();
         Ok(Self { kind, widths, normalise: true })
     }
