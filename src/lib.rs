@@ -6,6 +6,7 @@ pub mod cli;
 pub mod data;
 pub mod error;
 pub mod model_file;
+pub mod nam;
 pub mod nets;
 pub mod ops;
 pub mod picture;
