@@ -9,7 +9,6 @@ mod codes;
 pub mod loss;
 mod networks;
 mod random;
-mod row_adam;
 mod solve;
 pub mod train;
 
@@ -19,7 +18,6 @@ pub use codes::{
 };
 pub use loss::Target;
 pub use networks::{NetworkSet, Networks};
-pub use row_adam::RowAdam;
 pub use solve::{Settle, SolveSettings, Solver, StepReport};
 
 #[cfg(test)]
