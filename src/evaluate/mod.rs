@@ -120,7 +120,7 @@ pub fn measure(
     }
     let seconds = started.elapsed().as_secs_f64() / images as f64;
     let reconstructions = Tensor::cat(&best_reconstructions, 0)?;
-    let (matrix, l1_matrix) = against_all(model, y, &reconstructions)?;
+    let [matrix, l1_matrix] = against_all(model, y, &reconstructions)?;
     let others = |i: usize| (0..images).filter(move |&j| j != i);
     let l1_of_others: Vec<f32> =
         (0..images).flat_map(|i| others(i).map(move |j| (i, j))).map(|(i, j)| l1_matrix[i][j]).collect();
@@ -156,7 +156,7 @@ fn find(model: &Arc<Model>, y: &Tensor, how: How, settings: Settings) -> Result<
 }
 
 /// For every image i (rows) and every best counterpart j (columns): the model's loss, and the pixel difference.
-fn against_all(model: &Arc<Model>, y: &Tensor, reconstructions: &Tensor) -> Result<(Vec<Vec<f32>>, Vec<Vec<f32>>)> {
+fn against_all(model: &Model, y: &Tensor, reconstructions: &Tensor) -> Result<[Vec<Vec<f32>>; 2]> {
     let (mut losses, mut pixels) = (Vec::new(), Vec::new());
     let config = &model.manifest.loss;
     for i in 0..y.dim(0)? {
@@ -173,7 +173,7 @@ fn against_all(model: &Arc<Model>, y: &Tensor, reconstructions: &Tensor) -> Resu
         losses.push(row);
         pixels.push(pixel_row);
     }
-    Ok((losses, pixels))
+    Ok([losses, pixels])
 }
 
 /// The place of the lowest loss.

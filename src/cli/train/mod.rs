@@ -16,7 +16,7 @@ use clap::Subcommand;
 #[derive(Subcommand, Debug)]
 pub enum Train {
     /// Trains a generator of the domain X
-    Prior(prior::Prior),
+    Prior(Box<prior::Prior>),
     /// Trains a mapping from X to Y, and makes a model file
     Mapping(Box<mapping::TrainMapping>),
 }
