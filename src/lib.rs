@@ -2,9 +2,11 @@
 //!
 //! The method is non-adversarial mapping (NAM: Hoshen & Wolf, ECCV 2018; VAE-NAM: Hoshen, NeurIPS 2018).
 
+pub mod cli;
 pub mod data;
 pub mod error;
 pub mod model_file;
+pub mod nam;
 pub mod nets;
 pub mod ops;
 pub mod picture;
