@@ -2,6 +2,12 @@
 
 use std::process::ExitCode;
 
+/// Nothing: the window takes no arguments yet.
+#[derive(clap::Args, Debug)]
+struct NoWindow {}
+
 fn main() -> ExitCode {
-    counterpart::cli::main(|_window| Err(counterpart::Error::new("The window is not part of this build; see --help.")))
+    counterpart::cli::main(|_: NoWindow| {
+        Err(counterpart::Error::new("The window is not part of this build; see --help."))
+    })
 }

@@ -19,29 +19,18 @@ mod solve;
 mod train;
 
 use crate::Result;
-use clap::{Parser, Subcommand};
-use std::path::PathBuf;
+use clap::{Args, Parser, Subcommand};
 use std::process::ExitCode;
 
 /// Finds, for an image from one visual domain, its counterparts in another
 #[derive(Parser, Debug)]
 #[command(name = "counterpart", version, args_conflicts_with_subcommands = true)]
 #[command(after_help = "Without a subcommand the window opens.")]
-pub struct Arguments {
+struct Arguments<W: Args> {
     #[command(subcommand)]
     command: Option<Command>,
     #[command(flatten)]
-    window: Window,
-}
-
-/// What the window opens with.
-#[derive(clap::Args, Debug, Clone, Default)]
-pub struct Window {
-    /// The image to find counterparts for
-    pub image: Option<PathBuf>,
-    /// A model file, or the name of a model that comes with the program
-    #[arg(long, value_name = "MODEL")]
-    pub model: Option<PathBuf>,
+    window: W,
 }
 
 #[derive(Subcommand, Debug)]
@@ -65,9 +54,10 @@ enum Command {
     Bench(bench::Bench),
 }
 
-/// Runs what the arguments of the process ask for; `open_window` is called when they name no subcommand.
-pub fn main(open_window: impl FnOnce(Window) -> Result<()>) -> ExitCode {
-    let arguments = Arguments::parse();
+/// Runs what the arguments of the process ask for. Those without a subcommand are the window's, and `open_window` gets
+/// them.
+pub fn main<W: Args>(open_window: impl FnOnce(W) -> Result<()>) -> ExitCode {
+    let arguments = Arguments::<W>::parse();
     output::finish(match arguments.command {
         None => open_window(arguments.window),
         Some(command) => command.run(),
