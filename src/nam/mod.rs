@@ -6,11 +6,13 @@
 //! [`candidates`]) or found by descending from several starts ([`Solver`]).
 
 mod codes;
+mod distort;
 pub mod loss;
 mod networks;
 mod random;
 mod row_adam;
 mod solve;
+pub mod student;
 pub mod train;
 
 pub use codes::{
