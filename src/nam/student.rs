@@ -378,9 +378,19 @@ mod tests {
         Arc::new(Perceptual::new(&config, &Params::frozen(weights)).unwrap())
     }
 
+    /// Blobs of different places, sizes and colours.
     fn images(seed: u64) -> Images {
-        let values = super::super::random::normals(&mut source(seed, Purpose::Pairs, 5), 12 * 3 * 16 * 16);
-        let values: Vec<f32> = values.iter().map(|v| (v * 0.5).clamp(-1.0, 1.0)).collect();
+        let mut random = source(seed, Purpose::Pairs, 5);
+        let mut values = Vec::new();
+        for _ in 0..12 {
+            let [row, column] = [0, 1].map(|_| random.random_range(4.0..12.0));
+            let width: f32 = random.random_range(2.0..20.0);
+            for _ in 0..3 {
+                let strength = random.random_range(-1.9..0.0);
+                let blob = |i: usize| (((i / 16) as f32 - row).powi(2) + ((i % 16) as f32 - column).powi(2)) / width;
+                values.extend((0..256).map(|i| 1.0 + strength * (-blob(i)).exp()));
+            }
+        }
         Images::from_tensor(&Tensor::from_vec(values, (12, 3, 16, 16), &Device::Cpu).unwrap()).unwrap()
     }
 
