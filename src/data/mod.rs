@@ -1,7 +1,9 @@
 //! Pictures from files and collections, and the one way in which they are prepared for a model.
 
 mod array;
+mod background;
 mod content;
+mod images;
 mod lines;
 mod load;
 mod prepare;
@@ -9,6 +11,7 @@ mod raster;
 mod set;
 
 pub use content::{Facing, crop_to_content, is_on_white};
+pub use images::{Augmentation, Images, draw_indices};
 pub use lines::{LineSettings, line_drawing};
 pub use load::{EXTENSIONS, LONGEST_SIDE, MOST_PIXELS, decode, load_picture};
 pub use prepare::{Crop, Fit, Preparation, Treatment, YKind, fit, prepare};
