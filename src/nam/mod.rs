@@ -6,10 +6,12 @@
 //! [`candidates`]) or found by descending from several starts ([`Solver`]).
 
 mod codes;
+mod distort;
 pub mod loss;
 mod networks;
 mod random;
 mod solve;
+pub mod student;
 pub mod train;
 
 pub use codes::{
