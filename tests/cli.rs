@@ -339,7 +339,7 @@ fn a_killed_training_keeps_its_checkpoint() {
 /// Starts the program, presses Ctrl-C, and expects it to stop in order.
 #[cfg(unix)]
 fn interrupt(mut command: Command, place: &Place) {
-    let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
+    let child = command.stderr(Stdio::piped()).spawn().unwrap();
     let before = std::fs::metadata(place.path("g.checkpoint")).unwrap().modified().unwrap();
     // Long enough that the steps have begun; the log is written anew then.
     std::thread::sleep(Duration::from_millis(1500));
