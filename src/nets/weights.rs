@@ -1,5 +1,6 @@
 //! Named tensors: what a checkpoint holds.
 
+use super::legacy;
 use crate::{Because, Error, Result};
 use candle_core::{DType, Device, Tensor};
 use std::collections::BTreeMap;
@@ -19,7 +20,12 @@ impl Weights {
         let shown = path.display();
         let pickled = path.extension().is_some_and(|e| ["pth", "pt", "bin"].iter().any(|known| e == *known));
         let tensors: Vec<(String, Tensor)> = if pickled {
-            candle_core::pickle::read_all(path).because(|| format!("{shown} is not a PyTorch checkpoint."))?
+            let bytes = std::fs::read(path).because(|| format!("{shown} cannot be read."))?;
+            if legacy::is_legacy(&bytes) {
+                legacy::read(&bytes).because(|| format!("{shown} cannot be used."))?
+            } else {
+                candle_core::pickle::read_all(path).because(|| format!("{shown} is not a PyTorch checkpoint."))?
+            }
         } else if path.extension().is_some_and(|e| e == "npz") {
             Tensor::read_npz(path).because(|| format!("{shown} is not a NumPy archive of arrays."))?
         } else {
