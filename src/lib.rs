@@ -2,9 +2,13 @@
 //!
 //! The method is non-adversarial mapping (NAM: Hoshen & Wolf, ECCV 2018; VAE-NAM: Hoshen, NeurIPS 2018).
 
+pub mod data;
 pub mod engine;
 pub mod error;
+pub mod gpu;
 pub mod model_file;
+pub mod nets;
+pub mod ops;
 pub mod picture;
 
 pub use error::{Because, Error, Result};

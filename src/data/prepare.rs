@@ -1,0 +1,184 @@
+//! The one way from any picture to what a model sees, for the window, the command line and training alike.
+
+use serde::{Deserialize, Serialize};
+
+use super::content::{Content, Facing};
+use super::lines::{LineSettings, OVERSAMPLING, draw_edges};
+use super::raster::{Raster, Region, resample};
+use crate::Picture;
+
+/// How a picture that is not square comes into a square.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Fit {
+    /// All of it is seen, the rest is white.
+    #[default]
+    Contain,
+    /// The square is filled, what sticks out is cut.
+    Cover,
+}
+
+/// Which part of a picture is used.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Crop {
+    /// All of it.
+    #[default]
+    Whole,
+    /// The square around what is shown on a plain background, as [`crop_to_content`](super::crop_to_content) cuts it.
+    Content {
+        /// The share of the square's side that stays free on each side.
+        margin: f32,
+    },
+    /// A box, in shares of the picture's width and height.
+    Box {
+        /// Left edge.
+        x: f32,
+        /// Upper edge.
+        y: f32,
+        /// Width.
+        width: f32,
+        /// Height.
+        height: f32,
+    },
+}
+
+/// What is made of a picture.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Treatment {
+    /// The picture in its colours.
+    #[default]
+    AsIs,
+    /// Its luma.
+    Grey,
+    /// The line drawing of a photograph.
+    EdgesFromPhoto,
+    /// A drawing, its strokes brought to one width, black on white.
+    Drawing,
+}
+
+/// What a model's domain Y consists of.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum YKind {
+    /// Line drawings, black on white.
+    #[default]
+    Edges,
+    /// Pictures in their colours.
+    AsIs,
+    /// Grey pictures.
+    Grey,
+}
+
+impl YKind {
+    /// The treatment that brings a picture into the domain.
+    pub fn treatment(self, from_photo: bool) -> Treatment {
+        match self {
+            Self::Edges if from_photo => Treatment::EdgesFromPhoto,
+            Self::Edges => Treatment::Drawing,
+            Self::AsIs => Treatment::AsIs,
+            Self::Grey => Treatment::Grey,
+        }
+    }
+}
+
+/// Everything that is done to a picture before a model sees it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Preparation {
+    /// Side of the result in pixels.
+    pub size: usize,
+    /// How the part that is used comes into the square.
+    pub fit: Fit,
+    /// The part that is used.
+    pub crop: Crop,
+    /// The way the thing is turned.
+    pub facing: Facing,
+    /// What is made of it.
+    pub treatment: Treatment,
+    /// Whether light and dark are exchanged first.
+    pub invert: bool,
+    /// How line drawings look.
+    pub lines: LineSettings,
+}
+
+impl Default for Preparation {
+    fn default() -> Self {
+        Self {
+            size: 64,
+            fit: Fit::default(),
+            crop: Crop::default(),
+            facing: Facing::default(),
+            treatment: Treatment::default(),
+            invert: false,
+            lines: LineSettings::default(),
+        }
+    }
+}
+
+/// Makes the square picture that a model sees of any picture; the same picture and settings give the same result.
+pub fn prepare(picture: &Picture, preparation: &Preparation) -> Picture {
+    let size = preparation.size.max(1);
+    let inverted;
+    let picture = if preparation.invert {
+        inverted = invert(picture);
+        &inverted
+    } else {
+        picture
+    };
+    let content = (preparation.facing != Facing::AsIs || matches!(preparation.crop, Crop::Content { .. }))
+        .then(|| Content::of(picture));
+    let region = match (preparation.crop, &content) {
+        (Crop::Content { margin }, Some(content)) if content.background.is_some() => content.square(margin),
+        (Crop::Box { x, y, width, height }, _) => {
+            let whole = Region::whole(picture);
+            Region {
+                x: x * whole.width,
+                y: y * whole.height,
+                width: (width * whole.width).max(1.0),
+                height: (height * whole.height).max(1.0),
+            }
+        }
+        _ => Region::whole(picture),
+    };
+    let region = fitted(region, preparation.fit);
+    let mirrored = content.as_ref().is_some_and(|content| content.must_mirror(preparation.facing));
+    let draw = |side: usize| -> Raster {
+        let mut raster = resample(picture, region, side, side);
+        if mirrored {
+            raster.mirror();
+        }
+        raster
+    };
+    match preparation.treatment {
+        Treatment::AsIs => draw(size).to_picture(),
+        Treatment::Grey => draw(size).luma().to_picture(),
+        Treatment::EdgesFromPhoto | Treatment::Drawing => {
+            draw_edges(&draw(size * OVERSAMPLING), &preparation.lines).to_picture()
+        }
+    }
+}
+
+/// The square that contains a region or is covered by it.
+fn fitted(region: Region, fit: Fit) -> Region {
+    region.square(match fit {
+        Fit::Contain => region.width.max(region.height),
+        Fit::Cover => region.width.min(region.height),
+    })
+}
+
+/// Exchanges light and dark; alpha stays.
+fn invert(picture: &Picture) -> Picture {
+    let mut picture = picture.clone();
+    for pixel in picture.rgba_mut().chunks_exact_mut(4) {
+        pixel[..3].iter_mut().for_each(|c| *c = 255 - *c);
+    }
+    picture
+}
+
+/// Brings a picture into a square of `size` pixels: alpha over white, antialiased.
+pub fn fit(picture: &Picture, size: usize, fit: Fit) -> Picture {
+    let size = size.max(1);
+    resample(picture, fitted(Region::whole(picture), fit), size, size).to_picture()
+}

@@ -1,0 +1,125 @@
+//! The DCGAN generator G (Radford et al., ICLR 2016), as in the well-known PyTorch example, whose checkpoints load.
+
+use super::layers::{ConvBlock, Statistics};
+use super::weights::Initialiser;
+use super::{Params, Weights};
+use crate::ops::{Activation, ConvSpec};
+use crate::{Error, Result};
+use candle_core::{Device, Tensor};
+use serde::{Deserialize, Serialize};
+
+/// The shape of a generator.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct GeneratorConfig {
+    /// nz: values in a latent code.
+    pub latent: usize,
+    /// f: channels of the last hidden layer.
+    pub width: usize,
+    /// Channels of the picture.
+    pub channels: usize,
+    /// Rows and columns of the picture: 32, 64 or 128.
+    pub size: usize,
+}
+
+impl Default for GeneratorConfig {
+    fn default() -> Self {
+        Self { latent: 100, width: 64, channels: 3, size: 64 }
+    }
+}
+
+impl GeneratorConfig {
+    /// The convolutions from the latent code to the picture.
+    ///
+    /// # Errors
+    /// When the size is none of 32, 64, 128, or another number is zero.
+    fn layers(&self) -> Result<Vec<ConvSpec>> {
+        let hidden = super::critic::halvings(self.size)? - 1;
+        if [self.latent, self.width, self.channels].contains(&0) {
+            return Err(Error::new("A generator needs a latent code, a width and channels of at least 1."));
+        }
+        let mut layers = Vec::new();
+        let mut previous = self.latent;
+        for i in 0..hidden {
+            let channels = self.width << (hidden - 1 - i);
+            let (stride, padding) = if i == 0 { (1, 0) } else { (2, 1) };
+            layers.push(ConvSpec::transposed(previous, channels, 4, stride, padding));
+            previous = channels;
+        }
+        layers.push(ConvSpec::transposed(previous, self.channels, 4, 2, 1));
+        Ok(layers)
+    }
+
+    /// Random weights as DCGAN starts: N(0, 0.02) kernels, N(1, 0.02) scales.
+    ///
+    /// # Errors
+    /// When the configuration is impossible.
+    pub fn initial_weights(&self, seed: u64, device: &Device) -> Result<Weights> {
+        let mut start = Initialiser::new(seed, device);
+        let layers = self.layers()?;
+        for (i, spec) in layers.iter().enumerate() {
+            start.normal(&format!("main.{}.weight", 3 * i), &spec.weight_shape(), 0.0, 0.02)?;
+            if i + 1 < layers.len() {
+                start.batch_norm(&format!("main.{}", 3 * i + 1), spec.outputs, 0.02)?;
+            }
+        }
+        Ok(start.finish())
+    }
+
+    /// The configuration that fits a checkpoint under the names of the PyTorch example.
+    ///
+    /// # Errors
+    /// When the tensors are not those of such a generator.
+    pub fn of_weights(weights: &Weights) -> Result<Self> {
+        let shape = |i: usize| weights.find(&format!("main.{}.weight", 3 * i)).map(|t| t.dims().to_vec());
+        let count = (0..).take_while(|&i| shape(i).is_some()).count();
+        match (shape(0), count.checked_sub(1).and_then(shape)) {
+            (Some(first), Some(last)) if (4..=6).contains(&count) && first.len() == 4 && last.len() == 4 => {
+                Ok(Self { latent: first[0], width: last[0], channels: last[1], size: 2 << count })
+            }
+            _ => Err(Error::new("The weights are not those of a DCGAN generator (main.0.weight, main.3.weight, ...).")),
+        }
+    }
+}
+
+/// G: latent codes to pictures of the domain X.
+pub struct Generator {
+    config: GeneratorConfig,
+    layers: Vec<ConvBlock>,
+}
+
+impl Generator {
+    /// A generator from `main.0.weight`, `main.1.weight`, `main.1.running_mean`, ...
+    ///
+    /// # Errors
+    /// When a parameter is missing or has a wrong shape.
+    pub fn new(config: &GeneratorConfig, params: &Params) -> Result<Self> {
+        let specs = config.layers()?;
+        let build = |(i, spec): (usize, &ConvSpec)| {
+            let conv = params.pp("main").pp(3 * i);
+            if i + 1 == specs.len() {
+                ConvBlock::new(spec, &conv, None, Activation::Tanh)
+            } else {
+                ConvBlock::new(spec, &conv, Some(&params.pp("main").pp(3 * i + 1)), Activation::Relu)
+            }
+        };
+        Ok(Self { config: config.clone(), layers: specs.iter().enumerate().map(build).collect::<Result<_>>()? })
+    }
+
+    /// The shape.
+    pub fn config(&self) -> &GeneratorConfig {
+        &self.config
+    }
+
+    /// Latent codes `[n, nz]` to pictures `[n, c, s, s]` in [-1, 1].
+    ///
+    /// # Errors
+    /// When the codes have another length.
+    pub fn forward(&self, z: &Tensor, statistics: Statistics) -> Result<Tensor> {
+        let mut x = z.reshape((z.dim(0)?, self.config.latent, 1, 1))?;
+        for layer in &self.layers {
+            x = layer.forward(&x, statistics)?;
+        }
+        Ok(x)
+    }
+}

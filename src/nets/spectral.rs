@@ -1,0 +1,80 @@
+//! Spectral normalisation (Miyato et al., ICLR 2018): kernels divided by their largest singular value, which one power
+//! iteration a step follows.
+
+use super::Params;
+use crate::ops::{self, Activation, ConvSpec};
+use crate::{Error, Result};
+use candle_core::{Tensor, Var};
+
+/// A convolution without bias whose kernels, as a matrix `[outputs, inputs * k * k]`, have a largest singular value
+/// of 1.
+pub struct SpectralConv {
+    spec: ConvSpec,
+    weight: Tensor,
+    /// The left singular vector `[outputs]` as far as it is known; fixed where the parameters are frozen.
+    left: Left,
+    activation: Activation,
+}
+
+enum Left {
+    Fixed(Tensor),
+    Moving(Var),
+}
+
+impl SpectralConv {
+    /// From `weight` and `u`.
+    ///
+    /// # Errors
+    /// When one is missing or has a wrong shape, or the convolution is transposed.
+    pub fn new(spec: &ConvSpec, params: &Params, activation: Activation) -> Result<Self> {
+        if spec.transposed {
+            return Err(Error::new("Spectral normalisation is made for plain convolutions."));
+        }
+        let fixed = params.get("u", &[spec.outputs])?;
+        let left = params.variable("u").map_or(Left::Fixed(fixed), Left::Moving);
+        Ok(Self { spec: *spec, weight: params.get("weight", &spec.weight_shape())?, left, activation })
+    }
+
+    fn left(&self) -> Tensor {
+        match &self.left {
+            Left::Fixed(left) => left.detach(),
+            Left::Moving(left) => left.as_detached_tensor(),
+        }
+    }
+
+    /// The right singular vector `[1, columns]` that belongs to a left one.
+    fn right(&self, left: &Tensor) -> candle_core::Result<Tensor> {
+        unit(&left.unsqueeze(0)?.matmul(&self.weight.detach().flatten_from(1)?)?)
+    }
+
+    /// Moves the left vector by one power iteration.
+    ///
+    /// # Errors
+    /// When the computation fails.
+    pub fn iterate_power(&self) -> Result<()> {
+        if let Left::Moving(variable) = &self.left {
+            let right = self.right(&self.left())?;
+            let left = self.weight.detach().flatten_from(1)?.matmul(&right.t()?.contiguous()?)?;
+            variable.set(&unit(&left.flatten_all()?)?)?;
+        }
+        Ok(())
+    }
+
+    /// `[n, inputs, h, w]` to `[n, outputs, h', w']`, activated. The gradient sees the division by the singular
+    /// value, with its vectors held fixed, as the paper's.
+    ///
+    /// # Errors
+    /// When the input does not fit.
+    pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
+        let left = unit(&self.left())?;
+        let outer = left.unsqueeze(1)?.broadcast_mul(&self.right(&left)?)?; // [outputs, columns]
+        let sigma = (self.weight.flatten_from(1)? * outer)?.sum_all()?;
+        let weight = self.weight.broadcast_div(&(sigma + 1e-12)?)?;
+        let y = self.spec.apply(x, &weight, None)?;
+        Ok(ops::activate(&y, self.activation)?)
+    }
+}
+
+fn unit(vector: &Tensor) -> candle_core::Result<Tensor> {
+    vector.broadcast_div(&(vector.sqr()?.sum_all()?.sqrt()? + 1e-12)?)
+}

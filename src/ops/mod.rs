@@ -1,0 +1,21 @@
+//! Tensor operations that candle 0.11.1 lacks, gets wrong or does slowly on a CPU.
+//!
+//! Every function takes and returns candle tensors and takes part in candle's backward pass. On the CPU the work is
+//! done by this crate's own kernels; on other devices the same functions are put together from candle's operations
+//! ([`composed`]), which also serves the tests as the second opinion.
+//!
+//! Images are f32, NCHW. A weight that does not learn gets no gradient, and costs nothing in the backward pass.
+
+mod activation;
+mod adam;
+pub mod composed;
+mod conv;
+pub mod threads;
+
+pub use activation::Activation;
+pub use adam::{Adam, AdamConfig};
+pub use conv::{ConvSpec, FrozenConv, conv_transpose2d, conv2d};
+
+pub use composed::{
+    activate, avg_pool2, batch_norm, l1_mean, l2_mean, max_pool2, upsample_bilinear2, upsample_nearest2,
+};
