@@ -1,0 +1,16 @@
+//! The window: state, commands, panels, theme. It shows what the engine computes and never waits for it.
+
+mod background;
+pub mod command;
+pub mod desktop;
+mod panels;
+mod report;
+mod start;
+pub mod state;
+pub mod theme;
+mod widgets;
+mod window;
+
+pub use report::Report;
+pub use start::{WindowOptions, run};
+pub use window::{Parts, Window};
