@@ -7,6 +7,7 @@ pub mod engine;
 pub mod error;
 pub mod gpu;
 pub mod model_file;
+pub mod nam;
 pub mod nets;
 pub mod ops;
 pub mod picture;

@@ -4,14 +4,21 @@
 //! once and never learn; trainable ones give one whose variables an optimiser may move.
 
 pub mod critic;
+pub mod encoder;
 pub mod generator;
 pub mod layers;
+pub mod mapping;
 pub mod params;
+pub mod perceptual;
+mod perceptual_layers;
 pub mod spectral;
 pub mod weights;
 
 pub use critic::{Critic, CriticConfig};
+pub use encoder::{Encoder, EncoderConfig, Posterior};
 pub use generator::{Generator, GeneratorConfig};
 pub use layers::{ConvBlock, Statistics};
+pub use mapping::{Mapping, MappingConfig};
 pub use params::Params;
+pub use perceptual::{Perceptual, PerceptualConfig, PerceptualKind};
 pub use weights::Weights;

@@ -31,7 +31,7 @@ impl Activation {
                     x * slope
                 }
             }
-            Self::Tanh => x.tanh(),
+            Self::Tanh => tanh(x),
         }
     }
 
@@ -51,4 +51,25 @@ impl Activation {
             Self::Tanh => 1.0 - activated * activated,
         }
     }
+}
+
+/// The hyperbolic tangent by the rational function that Eigen uses (a minimax fit on [-9, 9]): exact to a few units in
+/// the last place, and unlike the library's it is vectorised.
+#[inline(always)]
+fn tanh(x: f32) -> f32 {
+    const CLAMP: f32 = 7.903_89;
+    let x = x.clamp(-CLAMP, CLAMP);
+    let s = x * x;
+    let p = -2.760_768_5e-16;
+    let p = p * s + 2.000_188e-13;
+    let p = p * s - 8.604_672e-11;
+    let p = p * s + 5.122_297e-8;
+    let p = p * s + 1.485_722_4e-5;
+    let p = p * s + 6.372_619_3e-4;
+    let p = (p * s + 4.893_525e-3) * x;
+    let q = 1.198_258_4e-6;
+    let q = q * s + 1.185_347e-4;
+    let q = q * s + 2.268_434_6e-3;
+    let q = q * s + 4.893_525e-3;
+    p / q
 }

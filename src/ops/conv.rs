@@ -1,7 +1,13 @@
 //! Convolution and transposed convolution, trainable and frozen.
 
-use super::{Activation, composed};
-use candle_core::{Result, Tensor};
+use super::kernels::conv::{Size, convolve};
+use super::kernels::dense::{product, product_of_rows};
+use super::kernels::micro::kernels;
+use super::kernels::plan::Plan;
+use super::kernels::weight_gradient::weight_gradient;
+use super::{Activation, composed, cpu, elementwise};
+use candle_core::{CpuStorage, CustomOp1, CustomOp2, Layout, Result, Shape, Tensor};
+use std::sync::{Arc, OnceLock};
 
 /// The geometry of a convolution with square kernels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,15 +47,164 @@ impl ConvSpec {
     pub fn fan_in(&self) -> usize {
         self.inputs * self.kernel * self.kernel
     }
+
+    /// The convolution that computes the gradient in the input of this one, with the same kernels.
+    fn reversed(&self) -> Self {
+        Self { inputs: self.outputs, outputs: self.inputs, transposed: !self.transposed, ..*self }
+    }
+
+    /// Rows (or columns) of the output for those of the input.
+    fn output_side(&self, side: usize) -> Result<usize> {
+        let Self { kernel, stride, padding, .. } = *self;
+        let found = if self.transposed { (side.max(1) - 1) * stride + kernel } else { side + 2 * padding + stride };
+        match found.checked_sub(if self.transposed { 2 * padding } else { kernel }) {
+            Some(found) if self.transposed && found > 0 && side > 0 => Ok(found),
+            Some(found) if !self.transposed && found >= stride && stride > 0 => Ok(found / stride),
+            _ => candle_core::bail!("{self:?} does not fit a side of {side} pixels"),
+        }
+    }
+
+    /// The shape of the output for a checked input `[n, inputs, h, w]`.
+    fn output_shape(&self, x: &Shape, weight: &Shape) -> Result<(Size, (usize, usize))> {
+        let (n, channels, h, w) = x.dims4()?;
+        if channels != self.inputs || weight.dims() != self.weight_shape() {
+            candle_core::bail!("{self:?} does not fit the input {x:?} and the kernels {weight:?}");
+        }
+        Ok(((n, h, w), (self.output_side(h)?, self.output_side(w)?)))
+    }
+}
+
+/// The kernels of a convolution with their plans, each made when it is first needed.
+#[derive(Default)]
+struct Plans {
+    forward: OnceLock<Plan>,
+    backward: OnceLock<Plan>,
+}
+
+/// Runs a convolution by the shortest way: as a plain product where the input or the output is one pixel.
+fn run(
+    spec: &ConvSpec,
+    weight: &[f32],
+    plan: &OnceLock<Plan>,
+    x: &[f32],
+    size: Size,
+    out: (usize, usize),
+    bias: Option<&[f32]>,
+    activation: Activation,
+) -> Vec<f32> {
+    let kernels = kernels();
+    let (n, h, w) = size;
+    let area = spec.kernel * spec.kernel;
+    let square = (spec.kernel, spec.kernel);
+    let mut y = if spec.padding == 0 && spec.transposed && (h, w) == (1, 1) && out == square {
+        product(kernels, x, (n, spec.inputs), (spec.inputs, 1), weight, spec.outputs * area)
+    } else if spec.padding == 0 && !spec.transposed && out == (1, 1) && (h, w) == square {
+        product_of_rows(kernels, x, weight, spec.inputs * area)
+    } else {
+        let plan = plan.get_or_init(|| Plan::new(kernels, spec, weight));
+        return convolve(kernels, plan, x, size, out, bias, activation);
+    };
+    elementwise::finish(&mut y, spec.outputs, out.0 * out.1, bias, activation);
+    y
+}
+
+/// The gradient in the input: `grad` is `[n, outputs, out]`, the result `[n, inputs, h, w]`.
+fn run_backward(
+    spec: &ConvSpec,
+    weight: &[f32],
+    plans: &Plans,
+    grad: &[f32],
+    (n, h, w): Size,
+    out: (usize, usize),
+) -> Vec<f32> {
+    let size = (n, out.0, out.1);
+    run(&spec.reversed(), weight, &plans.backward, grad, size, (h, w), None, Activation::None)
+}
+
+/// The gradient in the kernels, in their own shape.
+fn run_weight_gradient(spec: &ConvSpec, x: &[f32], size: Size, grad: &[f32], out: (usize, usize)) -> Vec<f32> {
+    let kernels = kernels();
+    let (n, h, w) = size;
+    let ConvSpec { inputs, outputs, kernel: k, stride, padding, transposed } = *spec;
+    match (transposed, (h, w), out) {
+        (true, (1, 1), out) if padding == 0 && out == (k, k) => {
+            product(kernels, x, (inputs, 1), (n, inputs), grad, outputs * k * k)
+        }
+        (false, size, (1, 1)) if padding == 0 && size == (k, k) => {
+            product(kernels, grad, (outputs, 1), (n, outputs), x, inputs * k * k)
+        }
+        (true, ..) => {
+            weight_gradient(kernels, grad, (n, out.0, out.1), x, (h, w), (outputs, inputs), (k, stride, padding))
+        }
+        (false, ..) => weight_gradient(kernels, x, size, grad, out, (inputs, outputs), (k, stride, padding)),
+    }
+}
+
+struct Trainable {
+    spec: ConvSpec,
+    plans: Plans,
+}
+
+impl CustomOp2 for Trainable {
+    fn name(&self) -> &'static str {
+        "convolution"
+    }
+
+    fn cpu_fwd(&self, s1: &CpuStorage, l1: &Layout, s2: &CpuStorage, l2: &Layout) -> Result<(CpuStorage, Shape)> {
+        let (size, out) = self.spec.output_shape(l1.shape(), l2.shape())?;
+        let (x, weight) = (cpu::values(s1, l1)?, cpu::values(s2, l2)?);
+        let y = run(&self.spec, weight, &self.plans.forward, x, size, out, None, Activation::None);
+        Ok((CpuStorage::F32(y), Shape::from((size.0, self.spec.outputs, out.0, out.1))))
+    }
+
+    fn bwd(&self, x: &Tensor, weight: &Tensor, _: &Tensor, grad: &Tensor) -> Result<(Option<Tensor>, Option<Tensor>)> {
+        let grad = grad.contiguous()?;
+        let (size, out) = self.spec.output_shape(x.shape(), weight.shape())?;
+        let grad_x = if x.track_op() {
+            let values = cpu::with_values(&grad, |grad| {
+                cpu::with_values(weight, |w| Ok(run_backward(&self.spec, w, &self.plans, grad, size, out)))
+            })?;
+            Some(Tensor::from_vec(values, x.shape(), x.device())?)
+        } else {
+            None
+        };
+        let grad_weight = if weight.track_op() {
+            let values = cpu::with_values(&grad, |grad| {
+                cpu::with_values(x, |x| Ok(run_weight_gradient(&self.spec, x, size, grad, out)))
+            })?;
+            Some(Tensor::from_vec(values, weight.shape(), weight.device())?)
+        } else {
+            None
+        };
+        Ok((grad_x, grad_weight))
+    }
+}
+
+fn trainable(spec: ConvSpec, x: &Tensor, w: &Tensor, bias: Option<&Tensor>) -> Result<Tensor> {
+    let y = x.contiguous()?.apply_op2(&w.contiguous()?, Trainable { spec, plans: Plans::default() })?;
+    match bias {
+        Some(bias) => y.broadcast_add(&bias.reshape((1, (), 1, 1))?),
+        None => Ok(y),
+    }
 }
 
 /// Convolution of `x: [n, cin, h, w]` with `w: [cout, cin, k, k]` and an optional `bias: [cout]`.
+///
+/// # Errors
+/// When the shapes do not fit.
 pub fn conv2d(x: &Tensor, w: &Tensor, bias: Option<&Tensor>, stride: usize, padding: usize) -> Result<Tensor> {
-    composed::conv2d(x, w, bias, stride, padding)
+    if !cpu::ours(&[x, w]) {
+        return composed::conv2d(x, w, bias, stride, padding);
+    }
+    let (outputs, inputs, kernel, _) = w.dims4()?;
+    trainable(ConvSpec::conv(inputs, outputs, kernel, stride, padding), x, w, bias)
 }
 
 /// Transposed convolution of `x: [n, cin, h, w]` with `w: [cin, cout, k, k]` and an optional `bias: [cout]`; the
 /// output has `(h - 1) * stride - 2 * padding + k` rows.
+///
+/// # Errors
+/// When the shapes do not fit.
 pub fn conv_transpose2d(
     x: &Tensor,
     w: &Tensor,
@@ -57,16 +212,23 @@ pub fn conv_transpose2d(
     stride: usize,
     padding: usize,
 ) -> Result<Tensor> {
-    composed::conv_transpose2d(x, w, bias, stride, padding)
+    if !cpu::ours(&[x, w]) {
+        return composed::conv_transpose2d(x, w, bias, stride, padding);
+    }
+    let (inputs, outputs, kernel, _) = w.dims4()?;
+    trainable(ConvSpec::transposed(inputs, outputs, kernel, stride, padding), x, w, bias)
 }
 
 /// A convolution whose kernels do not learn, with bias and activation: gradients flow to its input alone.
-#[derive(Clone, Debug)]
-pub struct FrozenConv {
+#[derive(Clone)]
+pub struct FrozenConv(Arc<Frozen>);
+
+struct Frozen {
     spec: ConvSpec,
     weight: Tensor,
     bias: Option<Tensor>,
     activation: Activation,
+    plans: Plans,
 }
 
 impl FrozenConv {
@@ -78,23 +240,57 @@ impl FrozenConv {
         if weight.dims() != spec.weight_shape() || bias.is_some_and(|bias| bias.dims() != [spec.outputs]) {
             candle_core::bail!("the kernels {:?} or their bias do not fit {spec:?}", weight.shape());
         }
-        Ok(Self {
+        Ok(Self(Arc::new(Frozen {
             spec: *spec,
             weight: weight.detach().contiguous()?,
             bias: bias.map(|bias| bias.detach().contiguous()).transpose()?,
             activation,
-        })
+            plans: Plans::default(),
+        })))
     }
 
     /// `[n, inputs, h, w]` to `[n, outputs, h', w']`, activated.
+    ///
+    /// # Errors
+    /// When the input does not fit.
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        let ConvSpec { stride, padding, .. } = self.spec;
-        let bias = self.bias.as_ref();
-        let y = if self.spec.transposed {
-            composed::conv_transpose2d(x, &self.weight, bias, stride, padding)?
+        let Frozen { spec, weight, bias, activation, .. } = &*self.0;
+        if cpu::ours(&[x, weight]) {
+            return x.contiguous()?.apply_op1(self.clone());
+        }
+        let bias = bias.as_ref();
+        let y = if spec.transposed {
+            composed::conv_transpose2d(x, weight, bias, spec.stride, spec.padding)?
         } else {
-            composed::conv2d(x, &self.weight, bias, stride, padding)?
+            composed::conv2d(x, weight, bias, spec.stride, spec.padding)?
         };
-        composed::activate(&y, self.activation)
+        composed::activate(&y, *activation)
+    }
+}
+
+impl CustomOp1 for FrozenConv {
+    fn name(&self) -> &'static str {
+        "frozen convolution"
+    }
+
+    fn cpu_fwd(&self, storage: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
+        let Frozen { spec, weight, bias, activation, plans } = &*self.0;
+        let (size, out) = spec.output_shape(layout.shape(), weight.shape())?;
+        let x = cpu::values(storage, layout)?;
+        let bias = bias.as_ref().map(|bias| cpu::with_values(bias, |bias| Ok(bias.to_vec()))).transpose()?;
+        let y = cpu::with_values(weight, |weight| {
+            Ok(run(spec, weight, &plans.forward, x, size, out, bias.as_deref(), *activation))
+        })?;
+        Ok((CpuStorage::F32(y), Shape::from((size.0, spec.outputs, out.0, out.1))))
+    }
+
+    fn bwd(&self, x: &Tensor, y: &Tensor, grad: &Tensor) -> Result<Option<Tensor>> {
+        let Frozen { spec, weight, activation, plans, .. } = &*self.0;
+        let (size, out) = spec.output_shape(x.shape(), weight.shape())?;
+        let grad = elementwise::activation_gradient(y, &grad.contiguous()?, *activation)?;
+        let values = cpu::with_values(&grad, |grad| {
+            cpu::with_values(weight, |weight| Ok(run_backward(spec, weight, plans, grad, size, out)))
+        })?;
+        Ok(Some(Tensor::from_vec(values, x.shape(), x.device())?))
     }
 }

@@ -10,12 +10,19 @@ mod activation;
 mod adam;
 pub mod composed;
 mod conv;
+mod cpu;
+mod elementwise;
+mod kernels;
+mod norm;
+mod resample;
+#[cfg(test)]
+mod tests;
 pub mod threads;
 
 pub use activation::Activation;
-pub use adam::{Adam, AdamConfig};
+pub use adam::{Adam, AdamConfig, Moments};
 pub use conv::{ConvSpec, FrozenConv, conv_transpose2d, conv2d};
 
-pub use composed::{
-    activate, avg_pool2, batch_norm, l1_mean, l2_mean, max_pool2, upsample_bilinear2, upsample_nearest2,
-};
+pub use elementwise::{activate, l1_mean, l2_mean};
+pub use norm::batch_norm;
+pub use resample::{avg_pool2, max_pool2, upsample_bilinear2, upsample_nearest2};

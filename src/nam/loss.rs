@@ -1,0 +1,227 @@
+//! Losses between T(G(z)) and y, each reduced for every candidate by itself, `[n]`.
+//!
+//! The reconstruction loss of NAM (Hoshen & Wolf, ECCV 2018, eq. 4) and its variants: pixels, perceptual levels, Gram
+//! matrices (Gatys et al., CVPR 2016), Laplacian pyramids (Bojanowski et al., ICML 2018); and the Kullback-Leibler
+//! divergence of VAE-NAM (Hoshen, NeurIPS 2018, eq. 6 with its sign put right).
+
+use crate::model_file::LossConfig;
+use crate::nets::Perceptual;
+use crate::nets::encoder::Posterior;
+use crate::{Error, Result, ops};
+use candle_core::{D, Tensor};
+
+/// What images are compared with: y and everything that is derived from it, computed once.
+#[derive(Clone)]
+pub struct Target {
+    pixels: Tensor,
+    levels: Vec<Tensor>,
+    grams: Vec<Tensor>,
+    bands: Vec<Tensor>,
+}
+
+impl Target {
+    /// Prepares `y: [n or 1, cy, s, s]`; one image serves any number of candidates.
+    ///
+    /// # Errors
+    /// When the loss needs a perceptual network, or more of its levels, than there are.
+    pub fn new(config: &LossConfig, perceptual: Option<&Perceptual>, y: &Tensor) -> Result<Self> {
+        let pixels = y.detach().contiguous()?;
+        let levels = features(config, perceptual, &pixels)?;
+        let grams = if config.gram > 0.0 { levels.iter().map(gram).collect::<Result<_>>()? } else { Vec::new() };
+        let bands =
+            if config.laplacian > 0.0 { laplacian_pyramid(&pixels, config.laplacian_levels)? } else { Vec::new() };
+        Ok(Self { pixels, levels, grams, bands })
+    }
+
+    /// y: `[n or 1, cy, s, s]`.
+    pub fn pixels(&self) -> &Tensor {
+        &self.pixels
+    }
+
+    /// The target of these rows alone; a single image stays as it is.
+    ///
+    /// # Errors
+    /// When a row does not exist.
+    pub fn select(&self, rows: &[usize]) -> Result<Self> {
+        if self.pixels.dim(0)? == 1 {
+            return Ok(self.clone());
+        }
+        let places = Tensor::new(rows.iter().map(|&row| row as u32).collect::<Vec<_>>(), self.pixels.device())?;
+        let pick = |tensor: &Tensor| tensor.index_select(&places, 0);
+        let all = |tensors: &[Tensor]| tensors.iter().map(pick).collect::<candle_core::Result<Vec<_>>>();
+        Ok(Self {
+            pixels: pick(&self.pixels)?,
+            levels: all(&self.levels)?,
+            grams: all(&self.grams)?,
+            bands: all(&self.bands)?,
+        })
+    }
+}
+
+/// The reconstruction loss of `images: [n, cy, s, s]` against the target, `[n]`: a weighted sum of means over
+/// elements.
+///
+/// # Errors
+/// When shapes do not fit.
+pub fn reconstruction(
+    config: &LossConfig,
+    perceptual: Option<&Perceptual>,
+    images: &Tensor,
+    target: &Target,
+) -> Result<Tensor> {
+    let mut sum = Sum(None);
+    if config.pixel_l1 > 0.0 {
+        sum.add(config.pixel_l1, ops::l1_mean(images, &target.pixels)?)?;
+    }
+    if config.pixel_l2 > 0.0 {
+        sum.add(config.pixel_l2, ops::l2_mean(images, &target.pixels)?)?;
+    }
+    let levels = features(config, perceptual, images)?;
+    for ((&weight, found), wanted) in config.perceptual.iter().zip(&levels).zip(&target.levels) {
+        if weight > 0.0 {
+            sum.add(weight, ops::l1_mean(found, wanted)?)?;
+        }
+    }
+    if config.gram > 0.0 {
+        for (found, wanted) in levels.iter().zip(&target.grams) {
+            sum.add(config.gram, ops::l1_mean(&gram(found)?, wanted)?)?;
+        }
+    }
+    if config.laplacian > 0.0 {
+        for (found, wanted) in laplacian_pyramid(images, config.laplacian_levels)?.iter().zip(&target.bands) {
+            sum.add(config.laplacian, ops::l1_mean(found, wanted)?)?;
+        }
+    }
+    sum.0.ok_or_else(|| Error::new("The loss has no part whose weight is above 0."))
+}
+
+/// A weighted sum that starts with nothing.
+struct Sum(Option<Tensor>);
+
+impl Sum {
+    fn add(&mut self, weight: f32, part: Tensor) -> Result<()> {
+        let part = if weight == 1.0 { part } else { (part * f64::from(weight))? };
+        self.0 = Some(match self.0.take() {
+            Some(sum) => (sum + part)?,
+            None => part,
+        });
+        Ok(())
+    }
+}
+
+/// The levels that the loss looks at, as deep as any of them has a weight.
+fn features(config: &LossConfig, perceptual: Option<&Perceptual>, images: &Tensor) -> Result<Vec<Tensor>> {
+    let count = match config.gram > 0.0 {
+        true => config.perceptual.len(),
+        false => config.perceptual.iter().rposition(|&weight| weight > 0.0).map_or(0, |last| last + 1),
+    };
+    match perceptual {
+        _ if count == 0 => Ok(Vec::new()),
+        Some(perceptual) => perceptual.levels(images, count),
+        None => Err(Error::new("The loss compares features, but there is no perceptual network to see them with.")),
+    }
+}
+
+/// The Gram matrices `[n, c, c]` of features `[n, c, h, w]`, divided by c h w.
+///
+/// # Errors
+/// When the features have another rank.
+pub fn gram(features: &Tensor) -> Result<Tensor> {
+    let (n, c, h, w) = features.dims4()?;
+    let rows = features.reshape((n, c, h * w))?;
+    Ok((rows.matmul(&rows.t()?)? / (c * h * w) as f64)?)
+}
+
+/// The Laplacian pyramid of `image: [n, c, s, s]`: what 2x2 averaging and bilinear doubling lose at each scale, the
+/// finest first, and the low pass last.
+///
+/// # Errors
+/// When the image cannot be halved so often.
+pub fn laplacian_pyramid(image: &Tensor, levels: usize) -> Result<Vec<Tensor>> {
+    let mut bands = Vec::with_capacity(levels);
+    let mut image = image.clone();
+    for _ in 1..levels {
+        let low = ops::avg_pool2(&image)?;
+        bands.push((&image - ops::upsample_bilinear2(&low)?)?);
+        image = low;
+    }
+    bands.push(image);
+    Ok(bands)
+}
+
+/// KL(q(z | y) || N(0, I)) of every row, `[n]`: 0.5 * sum(exp(log_var) + mu^2 - 1 - log_var).
+///
+/// # Errors
+/// When the shapes do not fit.
+pub fn kl(posterior: &Posterior) -> Result<Tensor> {
+    let Posterior { mu, log_var } = posterior;
+    let sum = ((log_var.exp()? + mu.sqr()?)? - log_var)?.sum(D::Minus1)?;
+    Ok(((sum - mu.dim(D::Minus1)? as f64)? * 0.5)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use candle_core::Device;
+
+    fn noise(shape: &[usize], seed: u64) -> Tensor {
+        let values = crate::nam::random::normals(
+            &mut crate::nam::random::source(seed, crate::nam::random::Purpose::Pairs, 0),
+            shape.iter().product(),
+        );
+        Tensor::from_vec(values, shape, &Device::Cpu).unwrap()
+    }
+
+    fn all_parts() -> LossConfig {
+        LossConfig { pixel_l1: 0.5, pixel_l2: 2.0, laplacian: 1.5, laplacian_levels: 3, ..LossConfig::default() }
+    }
+
+    #[test]
+    fn a_loss_is_its_candidates_own() {
+        let (images, y) = (noise(&[4, 3, 32, 32], 1), noise(&[1, 3, 32, 32], 2));
+        let target = Target::new(&all_parts(), None, &y).unwrap();
+        let together = reconstruction(&all_parts(), None, &images, &target).unwrap().to_vec1::<f32>().unwrap();
+        for (i, expected) in together.into_iter().enumerate() {
+            let alone = reconstruction(&all_parts(), None, &images.narrow(0, i, 1).unwrap(), &target).unwrap();
+            assert!((alone.to_vec1::<f32>().unwrap()[0] - expected).abs() < 1e-6);
+        }
+    }
+
+    #[test]
+    fn the_loss_of_y_itself_is_zero() {
+        let y = noise(&[2, 3, 32, 32], 3);
+        let target = Target::new(&all_parts(), None, &y).unwrap();
+        assert_eq!(reconstruction(&all_parts(), None, &y, &target).unwrap().to_vec1::<f32>().unwrap(), [0.0, 0.0]);
+        let second = reconstruction(&all_parts(), None, &y.narrow(0, 1, 1).unwrap(), &target.select(&[1]).unwrap());
+        assert_eq!(second.unwrap().to_vec1::<f32>().unwrap(), [0.0]);
+    }
+
+    #[test]
+    fn the_pyramid_adds_up_to_the_image() {
+        let image = noise(&[1, 2, 16, 16], 4);
+        let bands = laplacian_pyramid(&image, 3).unwrap();
+        let mut sum = bands[2].clone();
+        for band in bands[..2].iter().rev() {
+            sum = (ops::upsample_bilinear2(&sum).unwrap() + band).unwrap();
+        }
+        let difference = (sum - image).unwrap().abs().unwrap().max_all().unwrap().to_scalar::<f32>().unwrap();
+        assert!(difference < 1e-5);
+    }
+
+    #[test]
+    fn a_missing_network_is_said() {
+        let y = noise(&[1, 3, 32, 32], 5);
+        let error = Target::new(&LossConfig::perceptual(3), None, &y).err().unwrap();
+        assert!(error.to_string().contains("no perceptual network"));
+    }
+
+    #[test]
+    fn the_divergence_from_the_prior_itself_is_zero() {
+        let zeros = Tensor::zeros((2, 7), candle_core::DType::F32, &Device::Cpu).unwrap();
+        let posterior = Posterior { mu: zeros.clone(), log_var: zeros.clone() };
+        assert_eq!(kl(&posterior).unwrap().to_vec1::<f32>().unwrap(), [0.0, 0.0]);
+        let narrow = Posterior { mu: (&zeros + 1.0).unwrap(), log_var: (&zeros - 2.0).unwrap() };
+        let expected = 0.5 * 7.0 * ((-2f32).exp() + 1.0 - 1.0 + 2.0);
+        assert!((kl(&narrow).unwrap().to_vec1::<f32>().unwrap()[0] - expected).abs() < 1e-4);
+    }
+}

@@ -1,0 +1,288 @@
+//! AE-NAM and VAE-NAM: the mapping and an encoder, fitted together (Hoshen, NeurIPS 2018).
+
+use super::checkpoint::Checkpoint;
+use super::images::{Images, Order};
+use super::joint::check_fit;
+use super::{Preview, TrainReport, Trainer, decayed, finite};
+use crate::model_file::LossConfig;
+use crate::nam::codes::candidates;
+use crate::nam::loss::{self, Target};
+use crate::nam::networks::NetworkSet;
+use crate::nam::random::{Purpose, normals, source};
+use crate::nets::{Encoder, EncoderConfig, Generator, Mapping, MappingConfig, Params, Perceptual, Statistics, Weights};
+use crate::ops::{Adam, AdamConfig};
+use crate::{Error, Result};
+use candle_core::{Device, Tensor};
+use serde::{Deserialize, Serialize};
+use std::path::Path;
+use std::sync::Arc;
+
+const KIND: &str = "vae-nam";
+
+/// How AE-NAM and VAE-NAM are trained. The default is VAE-NAM as in the paper.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct VaeNamSettings {
+    /// The seed of everything random.
+    pub seed: u64,
+    /// Steps in all.
+    pub steps: usize,
+    /// Images a step.
+    pub batch: usize,
+    /// Adam's step size for T; 1e-3 if it diverges.
+    pub learning_rate_mapping: f64,
+    /// Adam's step size for E; 1e-3 if it diverges.
+    pub learning_rate_encoder: f64,
+    /// The share of all steps after which both step sizes fall, on a straight line, to 0; 1: never.
+    pub decay_from: f64,
+    /// Whether codes are drawn from the posterior (VAE-NAM) or are its means (AE-NAM).
+    pub variational: bool,
+    /// The weight of the KL divergence.
+    pub beta: f64,
+    /// Its weight in the first epochs.
+    pub warm_up_beta: f64,
+    /// How many epochs these are.
+    pub warm_up_epochs: usize,
+    /// Images are moved by up to so many pixels.
+    pub shift: usize,
+    /// The shape of T.
+    pub mapping: MappingConfig,
+    /// The shape of E.
+    pub encoder: EncoderConfig,
+    /// The reconstruction loss.
+    pub loss: LossConfig,
+}
+
+impl Default for VaeNamSettings {
+    fn default() -> Self {
+        Self {
+            seed: 0,
+            steps: 4000,
+            batch: 128,
+            learning_rate_mapping: 3e-3,
+            learning_rate_encoder: 3e-3,
+            decay_from: 1.0,
+            variational: true,
+            beta: 1e-3,
+            warm_up_beta: 1e-6,
+            warm_up_epochs: 4,
+            shift: 2,
+            mapping: MappingConfig::default(),
+            encoder: EncoderConfig::default(),
+            loss: LossConfig::default(),
+        }
+    }
+}
+
+impl VaeNamSettings {
+    /// AE-NAM: no noise and no divergence.
+    pub fn ae_nam() -> Self {
+        Self { variational: false, beta: 0.0, warm_up_beta: 0.0, ..Self::default() }
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+struct State {
+    settings: VaeNamSettings,
+    step: usize,
+    images: String,
+}
+
+/// A run of AE-NAM or VAE-NAM training.
+pub struct VaeNamTrainer {
+    settings: VaeNamSettings,
+    generator: Arc<Generator>,
+    perceptual: Option<Arc<Perceptual>>,
+    images: Images,
+    device: Device,
+    mapping_params: Params,
+    encoder_params: Params,
+    mapping: Mapping,
+    encoder: Encoder,
+    mapping_adam: Adam,
+    encoder_adam: Adam,
+    order: Order,
+    step: usize,
+}
+
+impl VaeNamTrainer {
+    /// Starts from random weights.
+    ///
+    /// # Errors
+    /// When networks, images and settings do not fit one another.
+    pub fn new(
+        settings: VaeNamSettings,
+        generator: Arc<Generator>,
+        images: Images,
+        perceptual: Option<Arc<Perceptual>>,
+        device: &Device,
+    ) -> Result<Self> {
+        let mapping = settings.mapping.initial_weights(settings.seed, device)?;
+        let encoder = settings.encoder.initial_weights(settings.seed.wrapping_add(1), device)?;
+        Self::from_parts(settings, generator, images, perceptual, (&mapping, &encoder), device)
+    }
+
+    fn from_parts(
+        settings: VaeNamSettings,
+        generator: Arc<Generator>,
+        images: Images,
+        perceptual: Option<Arc<Perceptual>>,
+        (mapping, encoder): (&Weights, &Weights),
+        device: &Device,
+    ) -> Result<Self> {
+        settings.loss.check()?;
+        check_fit(generator.config(), &settings.mapping, &images)?;
+        let EncoderConfig { latent, channels, size, .. } = settings.encoder;
+        if (latent, channels, size) != (generator.config().latent, images.channels(), images.size()) {
+            return Err(Error::new("The encoder must take the images as they are and give the generator's codes."));
+        }
+        let (mapping_params, encoder_params) = (Params::trainable(mapping)?, Params::trainable(encoder)?);
+        let adam = |params: &Params, learning_rate| {
+            let variables = params.vars().into_iter().map(|(_, variable)| variable).collect();
+            Adam::new(variables, AdamConfig { learning_rate, ..AdamConfig::default() })
+        };
+        Ok(Self {
+            mapping: Mapping::new(&settings.mapping, &mapping_params)?,
+            encoder: Encoder::new(&settings.encoder, &encoder_params)?,
+            mapping_adam: adam(&mapping_params, settings.learning_rate_mapping),
+            encoder_adam: adam(&encoder_params, settings.learning_rate_encoder),
+            order: Order::new(settings.seed, images.len(), settings.batch),
+            step: 0,
+            device: device.clone(),
+            settings,
+            generator,
+            perceptual,
+            images,
+            mapping_params,
+            encoder_params,
+        })
+    }
+
+    /// Goes on from a checkpoint, with the same generator, images and perceptual network.
+    ///
+    /// # Errors
+    /// When the file is no such checkpoint, or what is given is not what the run had.
+    pub fn resume(
+        path: &Path,
+        generator: Arc<Generator>,
+        images: Images,
+        perceptual: Option<Arc<Perceptual>>,
+        device: &Device,
+    ) -> Result<Self> {
+        let mut checkpoint = Checkpoint::open(path, KIND)?;
+        let State { settings, step, images: fingerprint } = checkpoint.state()?;
+        if fingerprint != images.fingerprint() {
+            return Err(Error::new(
+                "The checkpoint was made with other images; give it the same ones in the same order.",
+            ));
+        }
+        let weights = (checkpoint.weights("mapping.", device)?, checkpoint.weights("encoder.", device)?);
+        let mut trainer = Self::from_parts(settings, generator, images, perceptual, (&weights.0, &weights.1), device)?;
+        checkpoint.restore_adam("adam.mapping.", &mut trainer.mapping_adam)?;
+        checkpoint.restore_adam("adam.encoder.", &mut trainer.encoder_adam)?;
+        trainer.step = step;
+        Ok(trainer)
+    }
+
+    /// The settings.
+    pub fn settings(&self) -> &VaeNamSettings {
+        &self.settings
+    }
+
+    /// Asks for another number of steps in all, to go on after the planned end.
+    pub fn set_steps(&mut self, steps: usize) {
+        self.settings.steps = steps;
+    }
+
+    /// The weight of the divergence at the step that comes next.
+    fn beta(&self) -> f64 {
+        let warm = self.order.epoch(self.step) < self.settings.warm_up_epochs;
+        if warm { self.settings.warm_up_beta } else { self.settings.beta }
+    }
+}
+
+impl Trainer for VaeNamTrainer {
+    fn step(&mut self) -> Result<TrainReport> {
+        let share = decayed(self.step, self.settings.steps, self.settings.decay_from);
+        self.mapping_adam.set_learning_rate(self.settings.learning_rate_mapping * share);
+        self.encoder_adam.set_learning_rate(self.settings.learning_rate_encoder * share);
+        let (seed, step) = (self.settings.seed, self.step as u64);
+        let rows = self.order.rows(self.step).to_vec();
+        let mut moves = source(seed, Purpose::Augmentation, step);
+        let y = self.images.shifted_batch(&rows, self.settings.shift, &mut moves, &self.device)?;
+        let target = Target::new(&self.settings.loss, self.perceptual.as_deref(), &y)?;
+        let posterior = self.encoder.forward(&y, Statistics::Batch)?;
+        let z = if self.settings.variational {
+            let noise = normals(&mut source(seed, Purpose::Noise, step), posterior.mu.elem_count());
+            posterior.sample(&Tensor::from_vec(noise, posterior.mu.shape(), &self.device)?)?
+        } else {
+            posterior.mu.clone()
+        };
+        let x = self.generator.forward(&z, Statistics::Running)?;
+        let reconstruction = self.mapping.forward(&x, Statistics::Batch)?;
+        let losses = loss::reconstruction(&self.settings.loss, self.perceptual.as_deref(), &reconstruction, &target)?;
+        let mean = losses.mean_all()?;
+        let beta = self.beta();
+        let (total, kl) = if self.settings.variational {
+            let kl = loss::kl(&posterior)?.mean_all()?;
+            ((&mean + (&kl * beta)?)?, Some(kl.to_scalar::<f32>()?))
+        } else {
+            (mean.clone(), None)
+        };
+        let loss = finite(total.to_scalar()?, self.step + 1)?;
+        let gradients = total.backward()?;
+        self.mapping_adam.step(&gradients)?;
+        self.encoder_adam.step(&gradients)?;
+        let epoch = self.order.epoch(self.step);
+        self.step += 1;
+        let reconstruction = mean.to_scalar()?;
+        Ok(TrainReport { step: self.step, steps: self.settings.steps, epoch, loss, reconstruction, kl })
+    }
+
+    fn step_count(&self) -> usize {
+        self.step
+    }
+
+    fn planned_steps(&self) -> usize {
+        self.settings.steps
+    }
+
+    fn networks(&self) -> Result<NetworkSet> {
+        let mapping = Mapping::new(&self.settings.mapping, &Params::frozen(self.mapping_params.weights()?))?;
+        let encoder = Encoder::new(&self.settings.encoder, &Params::frozen(self.encoder_params.weights()?))?;
+        Ok(NetworkSet {
+            generator: self.generator.clone(),
+            mapping: Arc::new(mapping),
+            encoder: Some(Arc::new(encoder)),
+            perceptual: self.perceptual.clone(),
+            loss: self.settings.loss.clone(),
+        })
+    }
+
+    fn mapping_weights(&self) -> Result<Weights> {
+        self.mapping_params.weights()
+    }
+
+    fn encoder_weights(&self) -> Result<Option<Weights>> {
+        Ok(Some(self.encoder_params.weights()?))
+    }
+
+    fn preview(&self, count: usize) -> Result<Preview> {
+        let rows: Vec<usize> = (0..count.min(self.images.len())).collect();
+        let y = self.images.batch(&rows, &self.device)?;
+        let networks = self.networks()?;
+        let posterior = crate::nam::posterior(&networks, &y)?;
+        let candidates = candidates(&networks, &y, &posterior.mu)?;
+        Ok(Preview { y, candidates })
+    }
+
+    fn save(&self, path: &Path) -> Result<()> {
+        let state = State { settings: self.settings.clone(), step: self.step, images: self.images.fingerprint() };
+        let mut checkpoint = Checkpoint::new(KIND, &state)?;
+        checkpoint.put_weights("mapping.", &self.mapping_params.weights()?)?;
+        checkpoint.put_weights("encoder.", &self.encoder_params.weights()?)?;
+        checkpoint.put_adam("adam.mapping.", &self.mapping_adam);
+        checkpoint.put_adam("adam.encoder.", &self.encoder_adam);
+        checkpoint.save(path)
+    }
+}

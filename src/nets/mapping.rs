@@ -1,0 +1,206 @@
+//! The mapping T from X to Y: the CRN-like pyramid network of NAM (Hoshen & Wolf, ECCV 2018, after Chen & Koltun).
+
+use super::weights::Initialiser;
+use super::{ConvBlock, Params, Statistics, Weights};
+use crate::ops::{self, Activation, ConvSpec};
+use crate::{Error, Result};
+use candle_core::{Device, Tensor};
+use serde::{Deserialize, Serialize};
+
+const LEAKY: Activation = Activation::LeakyRelu(0.2);
+
+/// The shape of a mapping: F, the channels on both sides, and the size of the image.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct MappingConfig {
+    /// F, the filters of the finest scale.
+    pub width: usize,
+    /// Channels of X.
+    pub inputs: usize,
+    /// Channels of Y.
+    pub outputs: usize,
+    /// Pixels a side: 32, 64 or 128.
+    pub size: usize,
+    /// Whether G(z) is added to the output (car2car, shoes to handbags).
+    pub skip: bool,
+}
+
+impl Default for MappingConfig {
+    /// 64 pixels a side in colour, F = 32: 401 856 parameters.
+    fn default() -> Self {
+        Self { width: 32, inputs: 3, outputs: 3, size: 64, skip: false }
+    }
+}
+
+impl MappingConfig {
+    /// The filters of every scale, the coarsest (4x4) first.
+    ///
+    /// # Errors
+    /// When there is no such mapping for this size, or a number is zero.
+    pub fn filters(&self) -> Result<Vec<usize>> {
+        let plan: &[usize] = match self.size {
+            32 => &[4, 3, 2, 1],
+            64 => &[4, 4, 4, 2, 1],
+            128 => &[4, 4, 4, 4, 2, 1],
+            size => return Err(Error::new(format!("A mapping works at 32, 64 or 128 pixels, not at {size}."))),
+        };
+        if self.width == 0 || self.inputs == 0 || self.outputs == 0 {
+            return Err(Error::new("A mapping needs at least one filter and one channel on each side."));
+        }
+        if self.skip && self.inputs != self.outputs {
+            return Err(Error::new(
+                "A mapping that adds its input to its output needs as many channels on both sides.",
+            ));
+        }
+        Ok(plan.iter().map(|share| share * self.width).collect())
+    }
+
+    /// Reads the shape off the weights; whether there is a skip is not written in them.
+    ///
+    /// # Errors
+    /// When these are not the weights of a mapping.
+    pub fn of_weights(weights: &Weights, skip: bool) -> Result<Self> {
+        let shape = |name: &str| weights.find(name).map(|tensor| tensor.dims().to_vec());
+        let scales = (0..).take_while(|i| shape(&format!("scales.{i}.conv.weight")).is_some()).count();
+        let foreign = || Error::new("These are not the weights of a mapping: `scales` and `head` are missing.");
+        let (Some(first), Some(head)) = (shape("scales.0.conv.weight"), shape("head.weight")) else {
+            return Err(foreign());
+        };
+        if !(4..=6).contains(&scales) || first.len() != 4 || head.len() != 4 {
+            return Err(foreign());
+        }
+        let size = 4 << (scales - 1);
+        Ok(Self { width: head[1], inputs: first[1], outputs: head[0], size, skip })
+    }
+
+    fn spec(inputs: usize, outputs: usize) -> ConvSpec {
+        ConvSpec::conv(inputs, outputs, 3, 1, 1)
+    }
+
+    /// Xavier-normal weights of gain sqrt 2, normalisation that changes nothing.
+    ///
+    /// # Errors
+    /// When there is no such mapping.
+    pub fn initial_weights(&self, seed: u64, device: &Device) -> Result<Weights> {
+        let mut start = Initialiser::new(seed, device);
+        let xavier = |start: &mut Initialiser, name: &str, inputs: usize, outputs: usize| {
+            let deviation = 2f32.sqrt() * (2.0 / (9 * (inputs + outputs)) as f32).sqrt();
+            start.normal(name, &[outputs, inputs, 3, 3], 0.0, deviation)
+        };
+        let mut previous = 0;
+        for (i, filters) in self.filters()?.into_iter().enumerate() {
+            xavier(&mut start, &format!("scales.{i}.conv.weight"), previous + self.inputs, filters)?;
+            start.batch_norm(&format!("scales.{i}.norm"), filters, 0.0)?;
+            previous = filters;
+        }
+        xavier(&mut start, "head.weight", previous, self.outputs)?;
+        Ok(start.finish())
+    }
+}
+
+/// T: an image of X to an image of Y.
+pub struct Mapping {
+    config: MappingConfig,
+    scales: Vec<ConvBlock>,
+    head: ConvBlock,
+}
+
+impl Mapping {
+    /// Takes the weights `scales.<i>.conv.weight`, `scales.<i>.norm.*` (the coarsest scale first) and `head.weight`.
+    ///
+    /// # Errors
+    /// When a weight is missing or its shape does not fit.
+    pub fn new(config: &MappingConfig, params: &Params) -> Result<Self> {
+        let mut scales = Vec::new();
+        let mut previous = 0;
+        for (i, filters) in config.filters()?.into_iter().enumerate() {
+            let scale = params.pp(format!("scales.{i}"));
+            let spec = MappingConfig::spec(previous + config.inputs, filters);
+            scales.push(ConvBlock::new(&spec, &scale.pp("conv"), Some(&scale.pp("norm")), LEAKY)?);
+            previous = filters;
+        }
+        // The published networks end in tanh at 32 pixels only; with a skip the sum goes through it.
+        let last = if config.size == 32 && !config.skip { Activation::Tanh } else { Activation::None };
+        let head = ConvBlock::new(&MappingConfig::spec(previous, config.outputs), &params.pp("head"), None, last)?;
+        Ok(Self { config: *config, scales, head })
+    }
+
+    /// The shape of this mapping.
+    pub fn config(&self) -> &MappingConfig {
+        &self.config
+    }
+
+    /// `[n, inputs, size, size]` to `[n, outputs, size, size]`.
+    ///
+    /// # Errors
+    /// When the images have another shape.
+    pub fn forward(&self, x: &Tensor, statistics: Statistics) -> Result<Tensor> {
+        let mut pyramid = vec![x.clone()];
+        while pyramid.len() < self.scales.len() {
+            pyramid.push(ops::avg_pool2(&pyramid[pyramid.len() - 1])?);
+        }
+        let mut state: Option<Tensor> = None;
+        for (scale, image) in self.scales.iter().zip(pyramid.iter().rev()) {
+            let input = match &state {
+                None => image.clone(),
+                Some(coarse) => Tensor::cat(&[&ops::upsample_bilinear2(coarse)?, image], 1)?,
+            };
+            state = Some(scale.forward(&input, statistics)?); // [n, filters, 4 << i, 4 << i]
+        }
+        let state = state.ok_or_else(|| Error::new("A mapping without scales maps nothing."))?;
+        let y = self.head.forward(&state, statistics)?;
+        if !self.config.skip {
+            return Ok(y);
+        }
+        let y = (y + x)?;
+        Ok(if self.config.size == 32 { ops::activate(&y, Activation::Tanh)? } else { y })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn count(config: MappingConfig) -> usize {
+        let weights = config.initial_weights(1, &Device::Cpu).unwrap();
+        weights.iter().filter(|(name, _)| !name.contains("running")).map(|(_, tensor)| tensor.elem_count()).sum()
+    }
+
+    #[test]
+    fn parameters_are_those_of_the_papers() {
+        assert_eq!(count(MappingConfig { width: 8, size: 32, ..MappingConfig::default() }), 14_056);
+        assert_eq!(count(MappingConfig::default()), 401_856);
+    }
+
+    #[test]
+    fn every_size_keeps_the_image_size() {
+        for size in [32, 64, 128] {
+            let config = MappingConfig { width: 2, size, outputs: 1, ..MappingConfig::default() };
+            let weights = config.initial_weights(3, &Device::Cpu).unwrap();
+            assert_eq!(MappingConfig::of_weights(&weights, false).unwrap(), config);
+            let mapping = Mapping::new(&config, &Params::frozen(weights)).unwrap();
+            let x = Tensor::randn(0f32, 0.5, (2, 3, size, size), &Device::Cpu).unwrap();
+            assert_eq!(mapping.forward(&x, Statistics::Running).unwrap().dims(), [2, 1, size, size]);
+        }
+    }
+
+    #[test]
+    fn a_skip_adds_the_input() {
+        let config = MappingConfig { width: 2, size: 64, skip: true, ..MappingConfig::default() };
+        let mut weights = config.initial_weights(3, &Device::Cpu).unwrap();
+        weights.insert("head.weight", Tensor::zeros((3, 2, 3, 3), candle_core::DType::F32, &Device::Cpu).unwrap());
+        let mapping = Mapping::new(&config, &Params::frozen(weights)).unwrap();
+        let x = Tensor::randn(0f32, 0.5, (1, 3, 64, 64), &Device::Cpu).unwrap();
+        let y = mapping.forward(&x, Statistics::Running).unwrap();
+        let difference = (y - x).unwrap().abs().unwrap().max_all().unwrap().to_scalar::<f32>().unwrap();
+        assert_eq!(difference, 0.0);
+    }
+
+    #[test]
+    fn senseless_shapes_are_refused() {
+        assert!(MappingConfig { size: 48, ..MappingConfig::default() }.filters().is_err());
+        assert!(MappingConfig { width: 0, ..MappingConfig::default() }.filters().is_err());
+        assert!(MappingConfig { outputs: 1, skip: true, ..MappingConfig::default() }.filters().is_err());
+        assert!(MappingConfig::of_weights(&Weights::default(), false).is_err());
+    }
+}

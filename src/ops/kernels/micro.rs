@@ -1,0 +1,240 @@
+//! The two inner loops that all convolutions are made of, and the gathering that feeds them, for each instruction set.
+//!
+//! * `tile`: a block of `rows x (vectors * lanes)` outputs, the sum over k of `a[k][row] * panel[k][column]`.
+//! * `dot`: a block of `4 x 6` outputs, each the dot product of two long rows.
+//! * `gather`: rows of a panel from runs of pixels.
+//!
+//! # Safety
+//! The function pointers of [`Kernels`] are made only for instruction sets that were detected; see each for what its
+//! pointers must be valid for.
+
+use super::simd::{Portable, Simd};
+use std::sync::OnceLock;
+
+/// A run of pixels that fills the lanes `low..high` of one vector of a panel.
+#[derive(Clone, Copy, Debug)]
+pub struct Run {
+    /// Which vector of the row.
+    pub vector: usize,
+    /// The first lane that is filled.
+    pub low: usize,
+    /// One past the last lane that is filled.
+    pub high: usize,
+    /// Where lane 0 would be read, relative to the first channel: may lie before the data while `low` is above 0.
+    pub offset: isize,
+}
+
+/// The inner loops for one instruction set.
+pub struct Kernels {
+    /// The name of the instruction set.
+    pub name: &'static str,
+    /// Values in a vector; a panel has two vectors.
+    pub lanes: usize,
+    /// The largest number of rows of a tile.
+    pub rows: usize,
+    /// `(rows, vectors, k, a: [k][rows], panel: [k][vectors * lanes], out: [rows][vectors * lanes])`.
+    pub tile: unsafe fn(usize, usize, usize, *const f32, *const f32, *mut f32),
+    /// `(i, j, length, a, a_stride, b, b_stride, out: [4][6])`: dot products of `i <= 4` rows of a with `j <= 6` rows
+    /// of b, added to `out`; the length is a multiple of `lanes`.
+    pub dot: unsafe fn(usize, usize, usize, *const f32, usize, *const f32, usize, *mut f32),
+    /// `(runs, vectors, channels, data, channel_stride, out, out_stride)`: one panel row a channel.
+    pub gather: unsafe fn(&[Run], usize, usize, *const f32, usize, *mut f32, usize),
+}
+
+/// The most rows that `dot` takes of a.
+pub const DOT_A: usize = 4;
+/// The most rows that `dot` takes of b.
+pub const DOT_B: usize = 6;
+
+#[inline(always)]
+unsafe fn tile<S: Simd, const ROWS: usize, const VECTORS: usize>(
+    k: usize,
+    a: *const f32,
+    panel: *const f32,
+    out: *mut f32,
+) {
+    unsafe {
+        let mut sums = [[S::zero(); VECTORS]; ROWS];
+        let (mut a, mut panel) = (a, panel);
+        for _ in 0..k {
+            let mut columns = [S::zero(); VECTORS];
+            for (v, column) in columns.iter_mut().enumerate() {
+                *column = S::load(panel.add(v * S::LANES));
+            }
+            for (row, sums) in sums.iter_mut().enumerate() {
+                let value = S::splat(*a.add(row));
+                for (sum, column) in sums.iter_mut().zip(columns) {
+                    *sum = S::multiply_add(value, column, *sum);
+                }
+            }
+            a = a.add(ROWS);
+            panel = panel.add(VECTORS * S::LANES);
+        }
+        for (row, sums) in sums.iter().enumerate() {
+            for (v, sum) in sums.iter().enumerate() {
+                S::store(out.add((row * VECTORS + v) * S::LANES), *sum);
+            }
+        }
+    }
+}
+
+#[inline(always)]
+unsafe fn dot<S: Simd, const I: usize, const J: usize>(
+    length: usize,
+    a: *const f32,
+    a_stride: usize,
+    b: *const f32,
+    b_stride: usize,
+    out: *mut f32,
+) {
+    unsafe {
+        let mut sums = [[S::zero(); J]; I];
+        let mut at = 0;
+        while at < length {
+            let mut left = [S::zero(); I];
+            for (i, left) in left.iter_mut().enumerate() {
+                *left = S::load(a.add(i * a_stride + at));
+            }
+            for j in 0..J {
+                let right = S::load(b.add(j * b_stride + at));
+                for i in 0..I {
+                    sums[i][j] = S::multiply_add(left[i], right, sums[i][j]);
+                }
+            }
+            at += S::LANES;
+        }
+        for (i, sums) in sums.iter().enumerate() {
+            for (j, sum) in sums.iter().enumerate() {
+                *out.add(i * DOT_B + j) += S::sum(*sum);
+            }
+        }
+    }
+}
+
+#[inline(always)]
+unsafe fn gather<S: Simd>(
+    runs: &[Run],
+    vectors: usize,
+    channels: usize,
+    data: *const f32,
+    channel_stride: usize,
+    out: *mut f32,
+    out_stride: usize,
+) {
+    unsafe {
+        // Vectors that one run fills, which is nearly all of them, go channel by channel without further questions.
+        let mut next = 0;
+        for vector in 0..vectors {
+            let first = next;
+            while next < runs.len() && runs[next].vector == vector {
+                next += 1;
+            }
+            let mut to = out.add(vector * S::LANES);
+            match &runs[first..next] {
+                [] => {
+                    for _ in 0..channels {
+                        S::store(to, S::zero());
+                        to = to.wrapping_add(out_stride);
+                    }
+                }
+                [run] => {
+                    let mask = S::mask(run.low, run.high);
+                    let mut from = data.wrapping_offset(run.offset);
+                    for _ in 0..channels {
+                        S::store(to, S::merge(S::zero(), mask, from));
+                        to = to.wrapping_add(out_stride);
+                        from = from.wrapping_add(channel_stride);
+                    }
+                }
+                several => {
+                    for channel in 0..channels {
+                        let mut sum = S::zero();
+                        for run in several {
+                            let from = data.wrapping_offset(run.offset).wrapping_add(channel * channel_stride);
+                            sum = S::merge(sum, S::mask(run.low, run.high), from);
+                        }
+                        S::store(to, sum);
+                        to = to.wrapping_add(out_stride);
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Names the instantiations of the generic loops for one instruction set.
+macro_rules! kernels {
+    ($set:ty, $name:literal, $tile:ident, $dot:ident, $gather:ident, [$($rows:literal)*], $most:literal $(, $feature:meta)*) => {
+        $(#[$feature])*
+        unsafe fn $tile(rows: usize, vectors: usize, k: usize, a: *const f32, panel: *const f32, out: *mut f32) {
+            unsafe {
+                match (rows, vectors) {
+                    $(($rows, 1) => tile::<$set, $rows, 1>(k, a, panel, out),
+                      ($rows, 2) => tile::<$set, $rows, 2>(k, a, panel, out),)*
+                    _ => unreachable!("a tile of {rows} rows and {vectors} vectors"),
+                }
+            }
+        }
+        $(#[$feature])*
+        #[allow(clippy::too_many_arguments)]
+        unsafe fn $dot(i: usize, j: usize, n: usize, a: *const f32, s: usize, b: *const f32, t: usize, out: *mut f32) {
+            unsafe {
+                kernels!(@dot $set, i, j, n, a, s, b, t, out, [(1 1) (1 2) (1 3) (1 4) (1 5) (1 6)
+                    (2 1) (2 2) (2 3) (2 4) (2 5) (2 6) (3 1) (3 2) (3 3) (3 4) (3 5) (3 6)
+                    (4 1) (4 2) (4 3) (4 4) (4 5) (4 6)])
+            }
+        }
+        $(#[$feature])*
+        unsafe fn $gather(r: &[Run], v: usize, c: usize, data: *const f32, s: usize, out: *mut f32, t: usize) {
+            unsafe { gather::<$set>(r, v, c, data, s, out, t) }
+        }
+    };
+    (@dot $set:ty, $i:ident, $j:ident, $n:ident, $a:ident, $s:ident, $b:ident, $t:ident, $out:ident, [$(($x:literal $y:literal))*]) => {
+        match ($i, $j) {
+            $(($x, $y) => dot::<$set, $x, $y>($n, $a, $s, $b, $t, $out),)*
+            _ => unreachable!("a block of {} x {} dot products", $i, $j),
+        }
+    };
+}
+
+kernels!(Portable, "portable", tile_portable, dot_portable, gather_portable, [1 2 3 4 5 6], 6);
+#[cfg(target_arch = "x86_64")]
+kernels!(super::simd::Avx512, "AVX-512", tile_avx512, dot_avx512, gather_avx512,
+    [1 2 3 4 5 6 7 8 9 10 11 12 13 14], 14, target_feature(enable = "avx512f,avx2,fma"));
+#[cfg(target_arch = "x86_64")]
+kernels!(super::simd::Avx2, "AVX2", tile_avx2, dot_avx2, gather_avx2, [1 2 3 4 5 6], 6, target_feature(enable = "avx2,fma"));
+
+static PORTABLE: Kernels =
+    Kernels { name: "portable", lanes: 8, rows: 6, tile: tile_portable, dot: dot_portable, gather: gather_portable };
+#[cfg(target_arch = "x86_64")]
+static AVX512: Kernels =
+    Kernels { name: "AVX-512", lanes: 16, rows: 14, tile: tile_avx512, dot: dot_avx512, gather: gather_avx512 };
+#[cfg(target_arch = "x86_64")]
+static AVX2: Kernels = Kernels { name: "AVX2", lanes: 8, rows: 6, tile: tile_avx2, dot: dot_avx2, gather: gather_avx2 };
+
+/// All kernels that this processor can run, the best first.
+pub fn runnable() -> Vec<&'static Kernels> {
+    let mut found = Vec::new();
+    #[cfg(target_arch = "x86_64")]
+    {
+        let fused = is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma");
+        if fused && is_x86_feature_detected!("avx512f") {
+            found.push(&AVX512);
+        }
+        if fused {
+            found.push(&AVX2);
+        }
+    }
+    found.push(&PORTABLE);
+    found
+}
+
+/// The kernels in use: the best that this processor can run, or those that `COUNTERPART_KERNELS` names.
+pub fn kernels() -> &'static Kernels {
+    static CHOSEN: OnceLock<&Kernels> = OnceLock::new();
+    CHOSEN.get_or_init(|| {
+        let wanted = std::env::var("COUNTERPART_KERNELS").unwrap_or_default();
+        let found = runnable();
+        found.iter().find(|k| k.name.eq_ignore_ascii_case(&wanted)).unwrap_or(&found[0])
+    })
+}

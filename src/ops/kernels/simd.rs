@@ -1,0 +1,177 @@
+//! Vectors of f32 for each instruction set, behind one trait.
+//!
+//! # Safety
+//! Every function of an implementation may be called only on a processor that has its instructions; pointers must be
+//! valid for the lanes that are read or written (masked-out lanes are neither).
+
+/// A vector of f32.
+pub trait Simd: Copy {
+    /// The register.
+    type Vector: Copy;
+    /// Which lanes of a register take part.
+    type Mask: Copy;
+    /// Values in a register.
+    const LANES: usize;
+    /// All lanes 0.
+    unsafe fn zero() -> Self::Vector;
+    /// All lanes the same.
+    unsafe fn splat(value: f32) -> Self::Vector;
+    /// Reads all lanes.
+    unsafe fn load(from: *const f32) -> Self::Vector;
+    /// Writes all lanes.
+    unsafe fn store(to: *mut f32, vector: Self::Vector);
+    /// a * b + c.
+    unsafe fn multiply_add(a: Self::Vector, b: Self::Vector, c: Self::Vector) -> Self::Vector;
+    /// The sum of the lanes.
+    unsafe fn sum(vector: Self::Vector) -> f32;
+    /// The lanes `low..high`.
+    unsafe fn mask(low: usize, high: usize) -> Self::Mask;
+    /// Puts the lanes of a mask, read from `from + lane`, into a vector whose lanes there are 0.
+    unsafe fn merge(vector: Self::Vector, mask: Self::Mask, from: *const f32) -> Self::Vector;
+}
+
+/// Plain Rust, for every processor.
+#[derive(Clone, Copy)]
+pub struct Portable;
+
+impl Simd for Portable {
+    type Vector = [f32; 8];
+    type Mask = (usize, usize);
+    const LANES: usize = 8;
+    #[inline(always)]
+    unsafe fn zero() -> Self::Vector {
+        [0.0; 8]
+    }
+    #[inline(always)]
+    unsafe fn splat(value: f32) -> Self::Vector {
+        [value; 8]
+    }
+    #[inline(always)]
+    unsafe fn load(from: *const f32) -> Self::Vector {
+        unsafe { from.cast::<[f32; 8]>().read_unaligned() }
+    }
+    #[inline(always)]
+    unsafe fn store(to: *mut f32, vector: Self::Vector) {
+        unsafe { to.cast::<[f32; 8]>().write_unaligned(vector) }
+    }
+    #[inline(always)]
+    unsafe fn multiply_add(a: Self::Vector, b: Self::Vector, mut c: Self::Vector) -> Self::Vector {
+        for i in 0..8 {
+            c[i] += a[i] * b[i];
+        }
+        c
+    }
+    #[inline(always)]
+    unsafe fn sum(vector: Self::Vector) -> f32 {
+        vector.iter().sum()
+    }
+    #[inline(always)]
+    unsafe fn mask(low: usize, high: usize) -> Self::Mask {
+        (low, high)
+    }
+    #[inline(always)]
+    unsafe fn merge(mut vector: Self::Vector, mask: Self::Mask, from: *const f32) -> Self::Vector {
+        for lane in mask.0..mask.1 {
+            vector[lane] = unsafe { *from.wrapping_add(lane) };
+        }
+        vector
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+pub use x86::{Avx2, Avx512};
+
+#[cfg(target_arch = "x86_64")]
+mod x86 {
+    use super::Simd;
+    use std::arch::x86_64::*;
+
+    /// AVX-512 F.
+    #[derive(Clone, Copy)]
+    pub struct Avx512;
+
+    impl Simd for Avx512 {
+        type Vector = __m512;
+        type Mask = __mmask16;
+        const LANES: usize = 16;
+        #[inline(always)]
+        unsafe fn zero() -> Self::Vector {
+            unsafe { _mm512_setzero_ps() }
+        }
+        #[inline(always)]
+        unsafe fn splat(value: f32) -> Self::Vector {
+            unsafe { _mm512_set1_ps(value) }
+        }
+        #[inline(always)]
+        unsafe fn load(from: *const f32) -> Self::Vector {
+            unsafe { _mm512_loadu_ps(from) }
+        }
+        #[inline(always)]
+        unsafe fn store(to: *mut f32, vector: Self::Vector) {
+            unsafe { _mm512_storeu_ps(to, vector) }
+        }
+        #[inline(always)]
+        unsafe fn multiply_add(a: Self::Vector, b: Self::Vector, c: Self::Vector) -> Self::Vector {
+            unsafe { _mm512_fmadd_ps(a, b, c) }
+        }
+        #[inline(always)]
+        unsafe fn sum(vector: Self::Vector) -> f32 {
+            unsafe { _mm512_reduce_add_ps(vector) }
+        }
+        #[inline(always)]
+        unsafe fn mask(low: usize, high: usize) -> Self::Mask {
+            ((1u32 << high) - (1u32 << low)) as __mmask16
+        }
+        #[inline(always)]
+        unsafe fn merge(vector: Self::Vector, mask: Self::Mask, from: *const f32) -> Self::Vector {
+            unsafe { _mm512_mask_loadu_ps(vector, mask, from) }
+        }
+    }
+
+    /// AVX2 with FMA.
+    #[derive(Clone, Copy)]
+    pub struct Avx2;
+
+    impl Simd for Avx2 {
+        type Vector = __m256;
+        type Mask = __m256i;
+        const LANES: usize = 8;
+        #[inline(always)]
+        unsafe fn zero() -> Self::Vector {
+            unsafe { _mm256_setzero_ps() }
+        }
+        #[inline(always)]
+        unsafe fn splat(value: f32) -> Self::Vector {
+            unsafe { _mm256_set1_ps(value) }
+        }
+        #[inline(always)]
+        unsafe fn load(from: *const f32) -> Self::Vector {
+            unsafe { _mm256_loadu_ps(from) }
+        }
+        #[inline(always)]
+        unsafe fn store(to: *mut f32, vector: Self::Vector) {
+            unsafe { _mm256_storeu_ps(to, vector) }
+        }
+        #[inline(always)]
+        unsafe fn multiply_add(a: Self::Vector, b: Self::Vector, c: Self::Vector) -> Self::Vector {
+            unsafe { _mm256_fmadd_ps(a, b, c) }
+        }
+        #[inline(always)]
+        unsafe fn sum(vector: Self::Vector) -> f32 {
+            unsafe {
+                let halves = _mm_add_ps(_mm256_castps256_ps128(vector), _mm256_extractf128_ps(vector, 1));
+                let pairs = _mm_add_ps(halves, _mm_movehl_ps(halves, halves));
+                _mm_cvtss_f32(_mm_add_ss(pairs, _mm_shuffle_ps(pairs, pairs, 1)))
+            }
+        }
+        #[inline(always)]
+        unsafe fn mask(low: usize, high: usize) -> Self::Mask {
+            let lane = |i: usize| if (low..high).contains(&i) { -1 } else { 0 };
+            unsafe { _mm256_setr_epi32(lane(0), lane(1), lane(2), lane(3), lane(4), lane(5), lane(6), lane(7)) }
+        }
+        #[inline(always)]
+        unsafe fn merge(vector: Self::Vector, mask: Self::Mask, from: *const f32) -> Self::Vector {
+            unsafe { _mm256_or_ps(vector, _mm256_maskload_ps(from, mask)) }
+        }
+    }
+}

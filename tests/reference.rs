@@ -1,0 +1,261 @@
+//! The networks, the losses and the method against the numbers of PyTorch that `tests/reference/make.py` writes.
+//!
+//! The folder is taken from `COUNTERPART_REFERENCE`, or is the repository's own `tests/reference`. Widths are read from
+//! the weights, so any `--width` and `--seed` of that script will do. Tolerances are the script's, relative to the
+//! largest value: 1e-4 for one forward pass, 1e-3 for gradients, 1e-2 for a trajectory.
+
+use candle_core::{Device, Tensor, Var};
+use counterpart::model_file::LossConfig;
+use counterpart::nam::loss::{self, Target};
+use counterpart::nam::train::{Images, NamSettings, NamTrainer, Trainer};
+use counterpart::nam::{NetworkSet, SolveSettings, Solver};
+use counterpart::nets::{
+    Encoder, EncoderConfig, Generator, GeneratorConfig, Mapping, MappingConfig, Params, Perceptual, PerceptualConfig,
+    Statistics, Weights,
+};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+const FORWARD: f32 = 1e-4;
+const GRADIENT: f32 = 1e-3;
+const TRAJECTORY: f32 = 1e-2;
+
+fn folder() -> PathBuf {
+    std::env::var_os("COUNTERPART_REFERENCE")
+        .map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/reference"), PathBuf::from)
+}
+
+fn case(name: &str) -> Weights {
+    Weights::open(&folder().join(format!("{name}.safetensors")), &Device::Cpu).unwrap()
+}
+
+fn tensor(case: &Weights, name: &str) -> Tensor {
+    case.find(name).unwrap_or_else(|| panic!("the case has no {name}")).clone()
+}
+
+/// The largest difference, relative to the largest value that is wanted.
+fn check(what: &str, found: &Tensor, wanted: &Tensor, tolerance: f32) {
+    assert_eq!(found.dims(), wanted.dims(), "{what}");
+    let largest = |tensor: &Tensor| -> f32 { tensor.abs().unwrap().max_all().unwrap().to_scalar().unwrap() };
+    let difference = largest(&(found - wanted).unwrap()) / largest(wanted).max(1e-12);
+    println!("{what}: {difference:.1e} (at most {tolerance:.0e})");
+    assert!(difference <= tolerance, "{what} differs by {difference:e}, allowed {tolerance:e}");
+}
+
+/// The gradients of sum(out * cotangent).
+fn backward(out: &Tensor, cotangent: &Tensor) -> candle_core::backprop::GradStore {
+    (out * cotangent).unwrap().sum_all().unwrap().backward().unwrap()
+}
+
+fn generator(weights: &Weights) -> Generator {
+    Generator::new(&GeneratorConfig::of_weights(weights).unwrap(), &Params::frozen(weights.clone())).unwrap()
+}
+
+fn check_generator(size: usize) {
+    let case = case(&format!("generator_dcgan_{size}"));
+    let pth = Weights::open(&folder().join(format!("generator_dcgan_{size}.pth")), &Device::Cpu).unwrap();
+    for (file, weights) in [("safetensors", case.below("weights.")), ("pth", pth)] {
+        let generator = generator(&weights);
+        assert_eq!(generator.config().size, size);
+        let z = Var::from_tensor(&tensor(&case, "in.z")).unwrap();
+        let x = generator.forward(&z, Statistics::Running).unwrap();
+        check(&format!("{file}: G(z)"), &x, &tensor(&case, "out.x"), FORWARD);
+        let gradients = backward(&x, &tensor(&case, "in.cotangent"));
+        check(&format!("{file}: gradient in z"), gradients.get(&z).unwrap(), &tensor(&case, "grad.z"), GRADIENT);
+    }
+}
+
+#[test]
+fn reference_generator_32() {
+    check_generator(32);
+}
+
+#[test]
+fn reference_generator_64() {
+    check_generator(64);
+}
+
+fn check_encoder(size: usize) {
+    let case = case(&format!("encoder_{size}"));
+    let weights = case.below("weights.");
+    let (y, mu) = (tensor(&case, "in.y"), tensor(&case, "out.mu"));
+    let first = tensor(&weights, "main.0.weight");
+    let config = EncoderConfig { latent: mu.dim(1).unwrap(), width: first.dim(0).unwrap(), channels: 3, size };
+    let encoder = Encoder::new(&config, &Params::frozen(weights)).unwrap();
+    let posterior = encoder.forward(&y, Statistics::Running).unwrap();
+    check("mu", &posterior.mu, &mu, FORWARD);
+    check("log sigma^2", &posterior.log_var, &tensor(&case, "out.log_var"), FORWARD);
+    let kl = loss::kl(&posterior).unwrap().mean_keepdim(0).unwrap();
+    check("KL", &kl, &tensor(&case, "out.kl"), FORWARD);
+}
+
+#[test]
+fn reference_encoder_32() {
+    check_encoder(32);
+}
+
+#[test]
+fn reference_encoder_64() {
+    check_encoder(64);
+}
+
+fn mapping_config(weights: &Weights, size: usize) -> MappingConfig {
+    let config = MappingConfig::of_weights(weights, false).unwrap();
+    assert_eq!(config.size, size);
+    config
+}
+
+fn check_mapping_eval(size: usize) {
+    let case = case(&format!("mapping_{size}_eval"));
+    let weights = case.below("weights.");
+    let config = mapping_config(&weights, size);
+    // Running statistics are to give the same whether the weights learn or not.
+    for params in [Params::frozen(weights.clone()), Params::trainable(&weights).unwrap()] {
+        let mapping = Mapping::new(&config, &params).unwrap();
+        let x = Var::from_tensor(&tensor(&case, "in.x")).unwrap();
+        let y = mapping.forward(&x, Statistics::Running).unwrap();
+        check("T(x)", &y, &tensor(&case, "out.y"), FORWARD);
+        let gradients = backward(&y, &tensor(&case, "in.cotangent"));
+        check("gradient in x", gradients.get(&x).unwrap(), &tensor(&case, "grad.x"), GRADIENT);
+    }
+}
+
+#[test]
+fn reference_mapping_32_eval() {
+    check_mapping_eval(32);
+}
+
+#[test]
+fn reference_mapping_64_eval() {
+    check_mapping_eval(64);
+}
+
+fn check_mapping_train(size: usize) {
+    let case = case(&format!("mapping_{size}_train"));
+    let weights = case.below("weights.");
+    let params = Params::trainable(&weights).unwrap();
+    let mapping = Mapping::new(&mapping_config(&weights, size), &params).unwrap();
+    let x = Var::from_tensor(&tensor(&case, "in.x")).unwrap();
+    let y = mapping.forward(&x, Statistics::Batch).unwrap();
+    check("T(x)", &y, &tensor(&case, "out.y"), FORWARD);
+    let gradients = backward(&y, &tensor(&case, "in.cotangent"));
+    check("gradient in x", gradients.get(&x).unwrap(), &tensor(&case, "grad.x"), GRADIENT);
+    let variables = params.vars();
+    let wanted = case.below("grad.weights.");
+    assert_eq!(variables.len(), wanted.len());
+    for (name, variable) in variables {
+        let gradient = gradients.get(&variable).unwrap_or_else(|| panic!("{name} has no gradient"));
+        check(&format!("gradient in {name}"), gradient, &tensor(&wanted, &name), GRADIENT);
+    }
+    let after = params.weights().unwrap();
+    for (name, wanted) in case.below("out.after.").iter() {
+        check(&format!("{name} after"), &tensor(&after, name), wanted, FORWARD);
+    }
+}
+
+#[test]
+fn reference_mapping_32_train() {
+    check_mapping_train(32);
+}
+
+#[test]
+fn reference_mapping_64_train() {
+    check_mapping_train(64);
+}
+
+fn perceptual(weights: &Weights) -> Perceptual {
+    Perceptual::new(&PerceptualConfig::of_weights(weights).unwrap(), &Params::frozen(weights.clone())).unwrap()
+}
+
+#[test]
+fn reference_perceptual_vgg16() {
+    let case = case("perceptual_vgg16");
+    let vgg = perceptual(&case.below("weights."));
+    let a = Var::from_tensor(&tensor(&case, "in.a")).unwrap();
+    for (i, level) in vgg.levels(&a, 5).unwrap().iter().enumerate() {
+        check(&format!("level {i}"), level, &tensor(&case, &format!("out.level{i}")), FORWARD);
+    }
+    let none = LossConfig { pixel_l1: 0.0, ..LossConfig::default() };
+    let cases = [
+        ("out.loss", LossConfig::perceptual(4)),
+        ("out.gram", LossConfig { gram: 1.0, perceptual: vec![0.0; 4], ..none.clone() }),
+        ("out.laplacian", LossConfig { laplacian: 1.0, laplacian_levels: 4, ..none }),
+    ];
+    for (name, config) in cases {
+        let target = Target::new(&config, Some(&vgg), &tensor(&case, "in.b")).unwrap();
+        let each = loss::reconstruction(&config, Some(&vgg), &a, &target).unwrap();
+        let mean = each.mean_keepdim(0).unwrap();
+        check(name, &mean, &tensor(&case, name), FORWARD);
+        if name == "out.loss" {
+            let gradients = mean.backward().unwrap();
+            check("gradient in a", gradients.get(&a).unwrap(), &tensor(&case, "grad.a"), GRADIENT);
+        }
+    }
+}
+
+#[test]
+fn reference_nam_steps() {
+    let case = case("nam_steps");
+    let weights = case.below("weights.mapping.");
+    let (y, z) = (tensor(&case, "in.y"), tensor(&case, "in.z"));
+    let settings = NamSettings {
+        steps: 5,
+        batch: y.dim(0).unwrap(),
+        mapping: mapping_config(&weights, 32),
+        loss: LossConfig::perceptual(3),
+        ..NamSettings::default()
+    };
+    let mut trainer = NamTrainer::from_parts(
+        settings,
+        Arc::new(generator(&case.below("weights.generator."))),
+        Images::from_tensor(&y).unwrap(),
+        Some(Arc::new(perceptual(&case.below("weights.perceptual.")))),
+        &weights,
+        z.flatten_all().unwrap().to_vec1().unwrap(),
+    )
+    .unwrap();
+    let losses: Vec<f32> = (0..5).map(|_| trainer.step().unwrap().loss).collect();
+    check(
+        "training losses",
+        &Tensor::new(losses, &Device::Cpu).unwrap(),
+        &tensor(&case, "out.train_losses"),
+        TRAJECTORY,
+    );
+    let codes = Tensor::from_slice(trainer.codes(), z.shape(), &Device::Cpu).unwrap();
+    check("z after training", &codes, &tensor(&case, "out.z_after_training"), TRAJECTORY);
+    let trained = trainer.mapping_weights().unwrap();
+    for (name, wanted) in case.below("out.mapping.").iter().filter(|(name, _)| !name.ends_with("num_batches_tracked")) {
+        check(&format!("{name} after training"), &tensor(&trained, name), wanted, TRAJECTORY);
+    }
+
+    // Inference has a test of its own from the very mapping that PyTorch ended with; here its losses suffice.
+    let networks = Arc::new(trainer.networks().unwrap());
+    let (losses, _) = infer(&case, networks);
+    check("losses with our mapping", &losses, &tensor(&case, "out.inference_losses"), TRAJECTORY);
+}
+
+/// Twenty steps on the first image from the starts of the case.
+fn infer(case: &Weights, networks: Arc<NetworkSet>) -> (Tensor, Solver) {
+    let y = tensor(case, "in.y").narrow(0, 0, 1).unwrap();
+    let starts = tensor(case, "in.z_inference");
+    let mut solver = Solver::new(networks, &y, starts, SolveSettings::default()).unwrap();
+    let losses: Vec<Vec<f32>> = (0..20).map(|_| solver.step().unwrap().losses).collect();
+    (Tensor::new(losses, &Device::Cpu).unwrap(), solver)
+}
+
+#[test]
+fn reference_nam_inference() {
+    let case = case("nam_steps");
+    let trained = case.below("out.mapping.");
+    let networks = NetworkSet {
+        generator: Arc::new(generator(&case.below("weights.generator."))),
+        mapping: Arc::new(Mapping::new(&mapping_config(&trained, 32), &Params::frozen(trained)).unwrap()),
+        encoder: None,
+        perceptual: Some(Arc::new(perceptual(&case.below("weights.perceptual.")))),
+        loss: LossConfig::perceptual(3),
+    };
+    let (losses, solver) = infer(&case, Arc::new(networks));
+    check("losses", &losses, &tensor(&case, "out.inference_losses"), TRAJECTORY);
+    check("z found", &solver.codes().unwrap(), &tensor(&case, "out.z_inference"), TRAJECTORY);
+    check("x found", &solver.candidates().unwrap().x, &tensor(&case, "out.x_inference"), TRAJECTORY);
+}
