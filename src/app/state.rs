@@ -1,9 +1,8 @@
 //! What the window knows: plain values, changed by commands, arrivals and the engine's answers.
 
 use crate::Picture;
-use crate::data::{Crop, Fit, Preparation, Treatment};
+use crate::data::{Crop, Facing, Fit, Preparation, Treatment};
 use crate::engine::{DIRECTIONS, Ending, Frame, JobId, ModelCard, ModelSource, Problem, ScrubFrame};
-use crate::model_file::YKind;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -78,7 +77,7 @@ pub struct LoadedModel {
     pub card: Arc<ModelCard>,
 }
 
-/// How the person wants the input prepared.
+/// How the person wants the input prepared, where that differs from how the model's own pictures were.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Choices {
     /// Drawing, photograph, or as it is.
@@ -89,35 +88,43 @@ pub struct Choices {
     pub crop: bool,
     /// Whether light and dark are exchanged.
     pub invert: bool,
+    /// Whether the input is mirrored when it faces another way than the model's pictures.
+    pub turn: bool,
 }
 
 impl Choices {
     /// What suits a picture and a model at first.
-    pub fn suited(y_kind: YKind, is_photo: bool) -> Self {
-        let treatment = match y_kind {
-            YKind::Edges if is_photo => Treatment::EdgesFromPhoto,
-            YKind::Edges => Treatment::Drawing,
-            YKind::AsIs => Treatment::AsIs,
-            YKind::Grey => Treatment::Grey,
-        };
-        Self { treatment, fit: Fit::Contain, crop: true, invert: false }
+    pub fn suited(card: &ModelCard, is_photo: bool) -> Self {
+        Self {
+            treatment: card.y_kind.treatment(is_photo),
+            fit: card.preparation.fit,
+            crop: true,
+            invert: false,
+            turn: true,
+        }
     }
 
-    /// The preparation for a model's size.
-    pub fn preparation(&self, size: usize) -> Preparation {
-        let crop = if self.crop { Crop::Content { margin: CONTENT_MARGIN } } else { Crop::Whole };
+    /// The preparation for a model.
+    pub fn preparation(&self, card: &ModelCard) -> Preparation {
+        let own = &card.preparation;
+        let crop = match own.crop {
+            _ if !self.crop => Crop::Whole,
+            Crop::Content { margin } => Crop::Content { margin },
+            _ => Crop::Content { margin: CONTENT_MARGIN },
+        };
         Preparation {
-            size,
+            size: card.size,
             fit: self.fit,
             crop,
+            facing: if self.turn { own.facing } else { Facing::AsIs },
             treatment: self.treatment,
             invert: self.invert,
-            ..Preparation::default()
+            ..own.clone()
         }
     }
 }
 
-/// The share of the side left free around the content.
+/// The share of the side left free around the content, for models that say nothing about it.
 const CONTENT_MARGIN: f32 = 0.04;
 
 /// The picture that counterparts are looked for.
@@ -132,8 +139,8 @@ pub struct Input {
     pub thumbnail: Arc<Picture>,
     /// Whether it looks like a photograph.
     pub is_photo: bool,
-    /// How it is prepared.
-    pub choices: Choices,
+    /// How it is prepared; decided when there is a model to prepare it for.
+    pub choices: Option<Choices>,
     /// What the model sees, when prepared.
     pub y: Option<Arc<Picture>>,
     /// Number of the preparation under way; answers to older ones are dropped.

@@ -181,13 +181,12 @@ impl Window {
     fn use_picture(&mut self, arrived: Arrived) {
         self.state.reading = None;
         self.refine_next = true;
-        let y_kind = self.state.model.as_ref().map_or(Default::default(), |model| model.card.y_kind);
         self.state.input = Some(Input {
             name: arrived.name,
             original: Some(arrived.picture),
             thumbnail: arrived.thumbnail,
             is_photo: arrived.is_photo,
-            choices: Choices::suited(y_kind, arrived.is_photo),
+            choices: None,
             y: None,
             preparing: 0,
         });
@@ -201,7 +200,7 @@ impl Window {
             original: None,
             thumbnail: sample.clone(),
             is_photo: false,
-            choices: Choices::suited(Default::default(), false),
+            choices: None,
             y: Some(sample),
             preparing: 0,
         });
@@ -212,8 +211,10 @@ impl Window {
     fn prepare(&mut self) {
         let (Some(model), Some(input)) = (&self.state.model, &mut self.state.input) else { return };
         let Some(original) = &input.original else { return };
+        let card = &model.card;
+        let choices = *input.choices.get_or_insert_with(|| Choices::suited(card, input.is_photo));
         input.preparing += 1;
-        self.background.prepare(input.preparing, original.clone(), input.choices.preparation(model.card.size));
+        self.background.prepare(input.preparing, original.clone(), choices.preparation(card));
     }
 
     /// Starts a search for the input as it is prepared.
@@ -247,7 +248,9 @@ impl Window {
                 state.search = None;
                 let has_samples = !card.samples.is_empty();
                 state.model = Some(LoadedModel { job, source, card });
-                if state.input.as_ref().is_some_and(|input| input.original.is_some()) {
+                if let Some(input) = state.input.as_mut().filter(|input| input.original.is_some()) {
+                    // Another model wants its pictures prepared another way.
+                    (input.choices, input.y) = (None, None);
                     self.prepare();
                 } else if has_samples && state.reading.is_none() {
                     self.refine_next = false;

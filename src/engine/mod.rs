@@ -6,6 +6,7 @@
 
 mod inbox;
 mod mailbox;
+mod method;
 mod protocol;
 mod session;
 #[cfg(test)]
@@ -13,13 +14,14 @@ mod tests;
 
 pub use inbox::Inbox;
 pub use mailbox::{Mailbox, Queue, Wake};
+pub use method::NamMethod;
 pub use protocol::{
     Curves, DIRECTIONS, Ending, Event, FindSettings, Frame, JobId, ModelCard, ModelSource, Problem, Request,
     ScrubFrame, Solution, StartFrom,
 };
 pub use session::{Activity, Method, Session, Step};
 
-use crate::{Because, Result};
+use crate::{Because, Result, ops};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
@@ -53,7 +55,31 @@ pub struct Engine {
     outbox: Arc<Outbox>,
 }
 
+/// How the engine uses the machine.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct EngineSettings {
+    /// Threads for the kernels; `None` leaves one core to the window.
+    pub threads: Option<usize>,
+}
+
+impl EngineSettings {
+    /// The number of threads on this machine.
+    pub fn thread_count(&self) -> usize {
+        let cores = ops::threads::available();
+        self.threads.unwrap_or(cores.saturating_sub(1)).clamp(1, cores)
+    }
+}
+
 impl Engine {
+    /// Starts the engine with the real method on the CPU.
+    ///
+    /// # Errors
+    /// When the system gives no thread.
+    pub fn start(settings: EngineSettings, wake: Wake) -> Result<Self> {
+        ops::threads::set(settings.thread_count());
+        Self::start_with(|| NamMethod::new(candle_core::Device::Cpu), wake)
+    }
+
     /// Starts the engine's thread with a way to make its method: called on that thread, and again after a panic.
     ///
     /// # Errors

@@ -1,6 +1,6 @@
 //! What the window and the engine say to each other.
 
-use crate::model_file::YKind;
+use crate::data::{Preparation, YKind};
 use crate::{Error, Picture};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -138,6 +138,8 @@ pub struct ModelCard {
     pub latent: usize,
     /// How an image becomes y.
     pub y_kind: YKind,
+    /// How the pictures that it was trained on were prepared.
+    pub preparation: Preparation,
     /// Whether there is an encoder, so that samples come at once and there are directions.
     pub has_posterior: bool,
     /// Images of Y to try.

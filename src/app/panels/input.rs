@@ -4,7 +4,7 @@ use crate::app::command::Command;
 use crate::app::state::{Choices, Input};
 use crate::app::theme::{GAP, SECTION, tokens};
 use crate::app::widgets::{Action, Scene, Shown, caption, empty, outline, segments, title};
-use crate::data::{Fit, Treatment};
+use crate::data::{Facing, Fit, Treatment};
 use crate::gpu::Mode;
 use eframe::egui::{self, Rect, Role, Sense, Vec2, WidgetInfo};
 
@@ -120,8 +120,9 @@ fn seen(ui: &mut egui::Ui, scene: &mut Scene<'_>) {
 
 /// How the picture becomes y.
 fn preparation(ui: &mut egui::Ui, scene: &mut Scene<'_>) {
-    let Some(Input { original: Some(_), choices, .. }) = &mut scene.state.input else {
-        if scene.state.input.is_some() {
+    let turns = scene.state.model.as_ref().is_some_and(|model| model.card.preparation.facing != Facing::AsIs);
+    let Some(Input { original: Some(_), choices: Some(choices), .. }) = &mut scene.state.input else {
+        if scene.state.input.as_ref().is_some_and(|input| input.original.is_none()) {
             caption(ui, "A sample of the model, seen as it is.");
         }
         return;
@@ -146,10 +147,13 @@ fn preparation(ui: &mut egui::Ui, scene: &mut Scene<'_>) {
             (Fit::Cover, "Cover", "The square is filled; what sticks out is cut."),
         ],
     );
-    let Choices { crop, invert, .. } = &mut chosen;
-    ui.horizontal(|ui| {
+    let Choices { crop, invert, turn, .. } = &mut chosen;
+    ui.horizontal_wrapped(|ui| {
         ui.checkbox(crop, "Cut to content").on_hover_text("Leave away the empty background around what is shown.");
         ui.checkbox(invert, "Invert").on_hover_text("Exchange light and dark.");
+        if turns {
+            ui.checkbox(turn, "Turn").on_hover_text("Mirror it when it faces another way than the model's pictures.");
+        }
     });
     if chosen != *choices {
         *choices = chosen;

@@ -1,0 +1,1 @@
+//! The wall as one labelled picture.
