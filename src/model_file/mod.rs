@@ -1,5 +1,22 @@
 //! One model is one `.safetensors` file: networks, sample images, and a typed manifest in its metadata.
+//!
+//! Tensors are named `generator.`, `mapping.`, `encoder.`, `perceptual.` and `samples.`; the manifest's entries are
+//! strings under `counterpart.`, so that any tool that reads safetensors can show them. A [`Part`] is a file with one
+//! network alone: what `train prior` and `train student` write.
 
+mod container;
+pub mod embedded;
+mod manifest;
+mod model;
+mod part;
 mod settings;
+mod shapes;
 
-pub use settings::{HeldOut, LossConfig, Normalisation, YKind};
+pub use container::{Storage, write_beside, write_tensors};
+pub use manifest::{FORMAT_VERSION, Manifest, TrainingRecord};
+pub use model::Model;
+pub use part::{About, Part};
+pub use settings::{HeldOut, LossConfig};
+pub use shapes::Network;
+
+pub use crate::data::YKind;

@@ -1,42 +1,7 @@
-//! What the manifest says beyond shapes: the loss, the kind of Y, and how well held-out images were explained.
+//! What the manifest says beyond shapes: the loss, and how well held-out images were explained.
 
 use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
-
-/// How the image y that a person gives becomes what the model sees.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum YKind {
-    /// Y is a domain of line drawings: a photograph is turned into one first.
-    Edges,
-    /// Y is a domain of pictures, taken as they are.
-    #[default]
-    AsIs,
-    /// Y is a domain of pictures without colour.
-    Grey,
-}
-
-impl YKind {
-    /// The name on the command line and in the manifest.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Edges => "edges",
-            Self::AsIs => "as-is",
-            Self::Grey => "grey",
-        }
-    }
-}
-
-/// What an image in [-1, 1] goes through before the perceptual network.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Normalisation {
-    /// To [0, 1], then minus ImageNet's mean, divided by its standard deviation: what VGG and its kin were trained on.
-    #[default]
-    ImageNet,
-    /// Nothing: the network takes [-1, 1].
-    None,
-}
 
 /// The reconstruction loss between T(G(z)) and y, a weighted sum of means over elements ([NAM] eq. 4).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -55,22 +20,12 @@ pub struct LossConfig {
     pub laplacian: f32,
     /// Levels of the Laplacian pyramids, the low pass included.
     pub laplacian_levels: usize,
-    /// What images go through before the perceptual network.
-    pub normalisation: Normalisation,
 }
 
 impl Default for LossConfig {
     /// Pixel L1 alone.
     fn default() -> Self {
-        Self {
-            pixel_l1: 1.0,
-            pixel_l2: 0.0,
-            perceptual: Vec::new(),
-            gram: 0.0,
-            laplacian: 0.0,
-            laplacian_levels: 4,
-            normalisation: Normalisation::ImageNet,
-        }
+        Self { pixel_l1: 1.0, pixel_l2: 0.0, perceptual: Vec::new(), gram: 0.0, laplacian: 0.0, laplacian_levels: 4 }
     }
 }
 

@@ -76,3 +76,25 @@ impl<N: Networks + ?Sized> Networks for Arc<N> {
         (**self).loss()
     }
 }
+
+impl Networks for crate::model_file::Model {
+    fn generator(&self) -> &Generator {
+        &self.generator
+    }
+
+    fn mapping(&self) -> &Mapping {
+        &self.mapping
+    }
+
+    fn encoder(&self) -> Option<&Encoder> {
+        self.encoder.as_ref()
+    }
+
+    fn perceptual(&self) -> Option<&Perceptual> {
+        self.perceptual.as_ref()
+    }
+
+    fn loss(&self) -> &LossConfig {
+        &self.manifest.loss
+    }
+}

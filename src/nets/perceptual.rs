@@ -44,7 +44,7 @@ impl PerceptualKind {
     }
 
     /// The names of the convolutions and the block each belongs to, in order.
-    fn convolutions(self) -> Vec<(String, usize)> {
+    pub(crate) fn convolutions(self) -> Vec<(String, usize)> {
         let mut names = Vec::new();
         let mut index = 0;
         for (block, &count) in self.blocks().iter().enumerate() {

@@ -1,0 +1,132 @@
+//! Options that all subcommands share.
+
+use crate::{Because, Error, Result};
+use candle_core::Device;
+use clap::{Args, ValueEnum};
+use std::path::PathBuf;
+
+/// The kind of device that holds the tensors.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum DeviceChoice {
+    /// A GPU that this build supports and this machine has, otherwise the CPU.
+    #[default]
+    Auto,
+    /// The processor.
+    Cpu,
+    /// The first NVIDIA card (needs a build with the feature `cuda`).
+    Cuda,
+    /// The Apple GPU (needs a build with the feature `metal`).
+    Metal,
+}
+
+impl DeviceChoice {
+    /// Opens the device.
+    ///
+    /// # Errors
+    /// When this build or this machine does not have it.
+    pub fn open(self) -> Result<Device> {
+        let missing = |name: &str, feature: &str| {
+            Error::new(format!(
+                "This build of counterpart does not support {name}; build it with `cargo build --release --features \
+                 {feature}`, or use --device cpu."
+            ))
+        };
+        match self {
+            Self::Cpu => Ok(Device::Cpu),
+            Self::Cuda if !cfg!(feature = "cuda") => Err(missing("NVIDIA cards", "cuda")),
+            Self::Metal if !cfg!(feature = "metal") => Err(missing("Apple GPUs", "metal")),
+            Self::Cuda => {
+                Device::new_cuda(0).because(|| "No NVIDIA card could be used; --device cpu works everywhere.")
+            }
+            Self::Metal => {
+                Device::new_metal(0).because(|| "The Apple GPU could not be used; --device cpu works everywhere.")
+            }
+            Self::Auto => {
+                if cfg!(feature = "cuda")
+                    && let Ok(device) = Device::new_cuda(0)
+                {
+                    return Ok(device);
+                }
+                if cfg!(feature = "metal")
+                    && let Ok(device) = Device::new_metal(0)
+                {
+                    return Ok(device);
+                }
+                Ok(Device::Cpu)
+            }
+        }
+    }
+}
+
+/// Where the tensors live and how many threads work on them.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "General")]
+pub struct Compute {
+    /// Where the tensors live
+    #[arg(long, value_enum, default_value_t)]
+    pub device: DeviceChoice,
+    /// Threads that compute [default: all cores but one, which is left to the window]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub threads: Option<u16>,
+}
+
+impl Compute {
+    /// Sets the threads and opens the device.
+    ///
+    /// # Errors
+    /// As [`DeviceChoice::open`].
+    pub fn start(&self) -> Result<Device> {
+        if let Some(threads) = self.threads {
+            crate::ops::threads::set(usize::from(threads));
+        }
+        self.device.open()
+    }
+}
+
+/// The seed of everything random.
+#[derive(Args, Clone, Copy, Debug)]
+#[command(next_help_heading = "General")]
+pub struct Seed {
+    /// Everything random follows from it: same seed, same device, same result
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub seed: u64,
+}
+
+/// Where a report in JSON goes.
+#[derive(Args, Clone, Debug, Default)]
+#[command(next_help_heading = "General")]
+pub struct Json {
+    /// Writes a report in JSON (`-`, or nothing: to standard output)
+    #[arg(long, value_name = "FILE", num_args = 0..=1, default_missing_value = "-")]
+    pub json: Option<PathBuf>,
+}
+
+impl Json {
+    /// Writes the report, if one was asked for.
+    ///
+    /// # Errors
+    /// When the disk or the other end of the pipe refuses.
+    pub fn write(&self, report: &serde_json::Value) -> Result<()> {
+        match &self.json {
+            None => Ok(()),
+            Some(path) if path.as_os_str() == "-" => super::output::line(&report.to_string()),
+            Some(path) => {
+                let text = serde_json::to_string_pretty(report).because(|| "The report cannot be written as JSON.")?;
+                crate::model_file::write_beside(path, format!("{text}\n").as_bytes())
+            }
+        }
+    }
+
+    /// Whether standard output belongs to the report alone.
+    pub fn takes_stdout(&self) -> bool {
+        self.json.as_ref().is_some_and(|path| path.as_os_str() == "-")
+    }
+
+    /// Prints a line for people, unless standard output belongs to the report.
+    ///
+    /// # Errors
+    /// When the other end of the pipe refuses.
+    pub fn say(&self, line: &str) -> Result<()> {
+        if self.takes_stdout() { Ok(()) } else { super::output::line(line) }
+    }
+}

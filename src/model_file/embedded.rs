@@ -1,0 +1,30 @@
+//! The models that come with the program, inside its binary.
+
+use super::Model;
+use crate::Result;
+use candle_core::Device;
+
+/// A model file inside the binary.
+pub struct EmbeddedModel {
+    /// Its name on the command line.
+    pub id: &'static str,
+    /// The file.
+    pub bytes: &'static [u8],
+}
+
+impl EmbeddedModel {
+    /// Opens it. Only what a network needs is copied out of the binary.
+    ///
+    /// # Errors
+    /// When the file that was built in is damaged.
+    pub fn open(&self, device: &Device) -> Result<Model> {
+        Model::from_bytes(self.id, self.bytes, device)
+    }
+}
+
+/// All models in the binary; the first is the one that the window opens on.
+pub fn all() -> &'static [EmbeddedModel] {
+    MODELS
+}
+
+const MODELS: &[EmbeddedModel] = &[];
