@@ -3,6 +3,7 @@
 //! The method is non-adversarial mapping (NAM: Hoshen & Wolf, ECCV 2018; VAE-NAM: Hoshen, NeurIPS 2018).
 
 pub mod cli;
+pub mod app;
 pub mod data;
 pub mod engine;
 pub mod error;

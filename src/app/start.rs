@@ -4,7 +4,7 @@ use super::desktop::RealDesktop;
 use super::state::{ModelChoice, Settings};
 use super::window::{Parts, Window};
 use crate::engine::{Engine, EngineSettings, ModelSource};
-use crate::{Because, Error, Result, gpu, model_file};
+use crate::{Error, Result, gpu, model_file};
 use eframe::egui;
 use std::path::PathBuf;
 use std::sync::Arc;

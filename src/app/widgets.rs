@@ -154,7 +154,7 @@ pub fn segments<T: PartialEq + Copy>(ui: &mut egui::Ui, name: &str, value: &mut 
         let left = rectangle.left() + gap + i as f32 * (each + gap);
         let part = Rect::from_min_size(egui::pos2(left, rectangle.top() + gap), Vec2::new(each, theme::CONTROL - 2.0 * gap));
         let chosen = *value == *choice;
-        let response = ui.interact(part, ui.id().with((name, i)), Sense::click());
+        let response = ui.interact(part, egui::Id::unique((name, i)), Sense::click());
         response.widget_info(|| {
             WidgetInfo::selected(Role::RadioButton, ui.is_enabled(), chosen, format!("{name}: {label}"))
         });

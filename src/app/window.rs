@@ -63,8 +63,8 @@ impl Window {
         theme::install(&ctx);
         // One frame, not the two that `request_repaint` costs from another thread.
         let wake: Wake = Arc::new(move || ctx.request_repaint_after(Duration::from_millis(1)));
-        let mut state = State { models: parts.models, settings: parts.settings, ..State::default() };
-        state.renderer = renderer(creation);
+        let mut state = State::default();
+        (state.models, state.settings, state.renderer) = (parts.models, parts.settings, renderer(creation));
         let mut window = Self {
             engine: (parts.engine)(wake.clone())?,
             background: Background::new(parts.desktop, wake),
@@ -339,15 +339,7 @@ impl Window {
         let Some(search) = &self.state.search else { return };
         let Some(frame) = search.frame.clone() else { return };
         self.state.exporting = true;
-        let wall = super::wall_export::Wall {
-            title: self.state.model.as_ref().map_or_else(String::new, |model| model.card.title.clone()),
-            input: self.state.input.as_ref().map_or_else(String::new, |input| input.name.clone()),
-            y: search.y.clone(),
-            seed: search.seed,
-            order: search.order.clone(),
-            frame,
-        };
-        self.background.export(path, move || wall.draw());
+        self.background.export(path, move || (*frame.solutions[0].x).clone());
     }
 
     fn shortcuts(&mut self, ctx: &egui::Context) {

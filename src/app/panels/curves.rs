@@ -9,7 +9,7 @@ use eframe::egui::{self, Align2, Pos2, Rect, Role, Sense, Shape, Stroke, Vec2, W
 pub fn show(ui: &mut egui::Ui, frame: Option<&Frame>, chosen: usize, size: Vec2) {
     let tokens = tokens(ui);
     let (area, _) = ui.allocate_exact_size(size, Sense::hover());
-    let response = ui.interact(area, ui.id().with("curves"), Sense::hover());
+    let response = ui.interact(area, egui::Id::unique("curves"), Sense::hover());
     let best = frame.and_then(|frame| frame.solutions.iter().map(|solution| solution.loss).reduce(f32::min));
     let name = match (frame, best) {
         (Some(frame), Some(best)) => format!(
@@ -36,7 +36,7 @@ pub fn show(ui: &mut egui::Ui, frame: Option<&Frame>, chosen: usize, size: Vec2)
         painter.add(Shape::line(line, Stroke::new(2.0, tokens.accent)));
     }
     let font = egui::TextStyle::Small.resolve(ui.style());
-    let mut text = |at: Pos2, align, text: String| _ = painter.text(at, align, text, font.clone(), tokens.muted);
+    let text = |at: Pos2, align, text: String| _ = painter.text(at, align, text, font.clone(), tokens.muted);
     text(area.left_top() + Vec2::new(GAP, 4.0), Align2::LEFT_TOP, loss_text(scale.high));
     text(area.left_bottom() + Vec2::new(GAP, -4.0), Align2::LEFT_BOTTOM, loss_text(scale.low));
     text(area.right_bottom() + Vec2::new(-GAP, -4.0), Align2::RIGHT_BOTTOM, format!("step {}", scale.frame.step));

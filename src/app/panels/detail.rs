@@ -101,7 +101,7 @@ fn tile(
 ) {
     match picture {
         Some(a) => {
-            let shown = Shown { key: ui.id().with(key), a, b: None, mode: Mode::Picture, name, sense: Sense::hover() };
+            let shown = Shown { key: egui::Id::unique(key), a, b: None, mode: Mode::Picture, name, sense: Sense::hover() };
             scene.view(ui, rectangle, &shown);
         }
         None => empty(ui, rectangle, ""),
@@ -154,7 +154,7 @@ fn comparison(
         ),
     };
     let sense = if split { Sense::click_and_drag() } else { Sense::hover() };
-    let shown = Shown { key: ui.id().with("comparison"), a: y, b: Some(reconstruction), mode, name: &name, sense };
+    let shown = Shown { key: egui::Id::unique("comparison"), a: y, b: Some(reconstruction), mode, name: &name, sense };
     let response = scene.view(ui, rectangle, &shown);
     below(ui, rectangle, label);
     if !split {

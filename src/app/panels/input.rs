@@ -35,7 +35,7 @@ pub fn show(ui: &mut egui::Ui, scene: &mut Scene<'_>) {
 fn original(ui: &mut egui::Ui, scene: &mut Scene<'_>) {
     let tokens = tokens(ui);
     let (rectangle, _) = ui.allocate_exact_size(Vec2::new(ui.available_width(), ORIGINAL_HEIGHT), Sense::hover());
-    let id = ui.id().with("original");
+    let id = egui::Id::unique("original");
     let response = ui.interact(rectangle, id, Sense::click());
     let name = match (&scene.state.reading, &scene.state.input) {
         (Some(name), _) => format!("Reading {name}"),
@@ -52,7 +52,7 @@ fn original(ui: &mut egui::Ui, scene: &mut Scene<'_>) {
         let factor = (inside.width() / natural.x).min(inside.height() / natural.y);
         let place = Rect::from_center_size(inside.center(), natural * factor);
         let shown = Shown {
-            key: ui.id().with("original picture"),
+            key: egui::Id::unique("original picture"),
             a: picture,
             b: None,
             mode: Mode::Picture,
@@ -105,7 +105,7 @@ fn seen(ui: &mut egui::Ui, scene: &mut Scene<'_>) {
     match y {
         Some(y) => {
             let shown = Shown {
-                key: ui.id().with("y"),
+                key: egui::Id::unique("y"),
                 a: &y,
                 b: None,
                 mode: Mode::Picture,
@@ -178,7 +178,7 @@ fn samples(ui: &mut egui::Ui, scene: &mut Scene<'_>) {
         let place = Vec2::new((i % SAMPLES_A_ROW) as f32, (i / SAMPLES_A_ROW) as f32) * (side + gap);
         let rectangle = Rect::from_min_size(area.min + place, Vec2::splat(side));
         let shown = Shown {
-            key: ui.id().with(("sample", i)),
+            key: egui::Id::unique(("sample", i)),
             a: sample,
             b: None,
             mode: Mode::Picture,

@@ -23,7 +23,7 @@ fn toasts(ui: &mut egui::Ui, scene: &mut Scene<'_>) {
         return;
     }
     let screen = ui.ctx().content_rect();
-    egui::Area::new(egui::Id::new("messages"))
+    egui::Area::new(egui::Id::unique("messages"))
         .anchor(Align2::RIGHT_BOTTOM, Vec2::new(-f32::from(MARGIN), -44.0))
         .order(egui::Order::Foreground)
         .show(ui.ctx(), |ui| {
@@ -74,7 +74,7 @@ fn message(ui: &mut egui::Ui, scene: &mut Scene<'_>, toast: &Toast) {
 fn palette(ui: &mut egui::Ui, scene: &mut Scene<'_>) {
     let mut text = scene.state.palette.clone().unwrap_or_default();
     let mut run = None;
-    let modal = egui::Modal::new(egui::Id::new("palette")).show(ui.ctx(), |ui| {
+    let modal = egui::Modal::new(egui::Id::unique("palette")).show(ui.ctx(), |ui| {
         ui.set_width(380.0);
         let field = egui::TextEdit::singleline(&mut text).hint_text("Find a command").desired_width(f32::INFINITY);
         let response = ui.add(field.margin(Margin::symmetric(10, 8)));
@@ -116,7 +116,7 @@ fn matches(text: &str, scene: &Scene<'_>) -> Vec<Command> {
 }
 
 fn shortcuts(ui: &mut egui::Ui, scene: &mut Scene<'_>) {
-    let modal = egui::Modal::new(egui::Id::new("shortcuts")).show(ui.ctx(), |ui| {
+    let modal = egui::Modal::new(egui::Id::unique("shortcuts")).show(ui.ctx(), |ui| {
         ui.set_width(440.0);
         title(ui, "Keyboard shortcuts");
         ui.add_space(GAP);
@@ -153,7 +153,7 @@ fn shortcuts(ui: &mut egui::Ui, scene: &mut Scene<'_>) {
 pub fn veil(ui: &egui::Ui) {
     let tokens = tokens(ui);
     let screen = ui.ctx().content_rect();
-    let painter = ui.ctx().layer_painter(egui::LayerId::new(egui::Order::Foreground, egui::Id::new("veil")));
+    let painter = ui.ctx().layer_painter(egui::LayerId::new(egui::Order::Foreground, egui::Id::unique("veil")));
     painter.rect_filled(screen, 0.0, tokens.canvas.gamma_multiply(0.82));
     painter.rect_stroke(
         screen.shrink(12.0),

@@ -69,7 +69,7 @@ pub fn show(ui: &mut egui::Ui, scene: &mut Scene<'_>, area: Vec2) {
         let loss = loss_text(solution.loss);
         let settled = if solution.settled { ", settled" } else { "" };
         let shown = Shown {
-            key: cell_id(ui, rank),
+            key: cell_id(rank),
             a: &solution.x,
             b: None,
             mode: Mode::Picture,
@@ -101,13 +101,13 @@ pub fn show(ui: &mut egui::Ui, scene: &mut Scene<'_>, area: Vec2) {
         }
     }
     if let Some(rank) = focus_on {
-        ui.memory_mut(|memory| memory.request_focus(cell_id(ui, rank)));
+        ui.memory_mut(|memory| memory.request_focus(cell_id(rank)));
         scene.actions.push(Action::Choose(order[rank]));
     }
 }
 
-fn cell_id(ui: &egui::Ui, rank: usize) -> egui::Id {
-    ui.id().with(("solution", rank))
+fn cell_id(rank: usize) -> egui::Id {
+    egui::Id::unique(("solution", rank))
 }
 
 fn heading(ui: &mut egui::Ui, scene: &Scene<'_>) {
