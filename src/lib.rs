@@ -13,6 +13,7 @@ pub mod nam;
 pub mod nets;
 pub mod ops;
 pub mod picture;
+pub mod prior;
 
 pub use error::{Because, Error, Result};
 pub use picture::Picture;

@@ -2,6 +2,7 @@
 
 mod array;
 mod content;
+mod images;
 mod lines;
 mod load;
 mod prepare;
@@ -9,6 +10,7 @@ mod raster;
 mod set;
 
 pub use content::{Facing, crop_to_content, is_on_white};
+pub use images::{Augmentation, Images, draw_indices};
 pub use lines::{LineSettings, line_drawing};
 pub use load::{EXTENSIONS, LONGEST_SIDE, MOST_PIXELS, decode, load_picture};
 pub use prepare::{Crop, Fit, Preparation, Treatment, YKind, fit, prepare};
