@@ -1,20 +1,8 @@
 //! The program: the window, or a subcommand.
 
-use clap::Parser;
+use counterpart::app::{self, WindowOptions};
 use std::process::ExitCode;
 
-#[derive(clap::Parser)]
-struct Arguments {
-    #[command(flatten)]
-    window: counterpart::app::WindowOptions,
-}
-
 fn main() -> ExitCode {
-    match counterpart::app::run(&Arguments::parse().window) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("{error:?}");
-            ExitCode::FAILURE
-        }
-    }
+    counterpart::cli::main(|options: WindowOptions| app::run(&options))
 }

@@ -2,16 +2,23 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::raster::{Plane, Region, resample};
+use super::background::Background;
+use super::raster::{Plane, Raster, Region, resample};
 use crate::Picture;
 
 /// The longest side at which a picture is looked at, in pixels.
-const LOOK: usize = 160;
-/// How far from the background a pixel's colour must be to belong to the content, of 1: above the noise that JPEG
-/// leaves around an object on white, below the edge of a white object.
-const DISTANCE: f32 = 0.055;
-/// The share of the border that must have the background's colour for there to be a background.
-const BORDER_SHARE: f32 = 0.75;
+const LOOK: usize = 256;
+/// How far from the background a pixel's colour must at least be to belong to the content, of 1: below the edge of a
+/// white thing on white.
+const DISTANCE: f32 = 0.04;
+/// The same on a ground that is not even, which is never known exactly.
+const DISTANCE_UNEVEN: f32 = 0.09;
+/// How far it must be as a share of the largest distance nearby: JPEG leaves more noise around darker things.
+const CONTRAST_SHARE: f32 = 0.13;
+/// How far nearby reaches, in pixels of the file: half a JPEG block.
+const NEARBY: usize = 5;
+/// The smallest piece that belongs to the content, as a share of the largest.
+const SMALLEST_PIECE: f32 = 0.02;
 
 /// Which way a thing is turned before the networks see it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -28,16 +35,18 @@ pub enum Facing {
 
 /// What was found by looking at a picture.
 pub(crate) struct Content {
-    /// The colour of the border, 0 to 1; `None` when the border has no one colour, so that everything is content.
-    pub background: Option<[f32; 3]>,
+    /// `None` when the border has no one colour, so that everything is content.
+    pub background: Option<Background>,
     /// Where the content is, in the picture's pixels.
     pub bounds: Region,
-    /// 1 where the content is, `[height, width]`, at reduced size, inside the bounds only.
-    mask: Plane,
+    /// The bounds in the mask: left, top, right and bottom, the latter two past the end.
+    inside: [usize; 4],
+    /// The content is where this is 1 and more, `[height, width]`, the whole picture at reduced size.
+    level: Plane,
 }
 
 impl Content {
-    /// Looks at a picture: the background is the median colour of its border, the content what differs from it.
+    /// Looks at a picture: the content is what differs from the background.
     pub fn of(picture: &Picture) -> Self {
         let whole = Region::whole(picture);
         let scale = (LOOK as f32 / whole.width.max(whole.height)).min(1.0);
@@ -45,27 +54,30 @@ impl Content {
         let raster = resample(picture, whole, width.max(1), height.max(1));
         let (width, height) = (raster.width(), raster.height());
         let colours: Vec<[f32; 3]> = raster.colours().collect();
-        let is_border = |i: usize| {
-            let (x, y) = (i % width, i / width);
-            x == 0 || y == 0 || x + 1 == width || y + 1 == height
+        let everything = |background| Self {
+            background,
+            bounds: whole,
+            inside: [0, 0, width, height],
+            level: Plane::filled(width, height, 2.0),
         };
-        let border: Vec<[f32; 3]> = (0..colours.len()).filter(|&i| is_border(i)).map(|i| colours[i]).collect();
-        let background = [0, 1, 2].map(|c| {
-            let mut values: Vec<f32> = border.iter().map(|colour| colour[c]).collect();
-            values.sort_by(f32::total_cmp);
-            values[values.len() / 2]
-        });
-        let distance = |colour: &[f32; 3]| (0..3).map(|c| (colour[c] - background[c]).abs()).fold(0.0, f32::max);
-        let same = border.iter().filter(|colour| distance(colour) < 2.0 * DISTANCE).count();
-        let mut mask = Plane::filled(width, height, 1.0);
-        if (same as f32) < BORDER_SHARE * border.len() as f32 {
-            return Self { background: None, bounds: whole, mask };
+        let Some(background) = Background::fit(&colours, width, height) else { return everything(None) };
+        let distance = |(i, colour): (usize, &[f32; 3])| {
+            let (x, y) = ((i % width) as f32 + 0.5, (i / width) as f32 + 0.5);
+            background.distance(x / width as f32, y / height as f32, colour)
+        };
+        let distances = Plane { width, height, values: colours.iter().enumerate().map(distance).collect() };
+        let mut level = distances.clone();
+        let nearby = distances.dilate((NEARBY as f32 * scale).round() as usize);
+        let least = if background.is_even() { DISTANCE } else { DISTANCE_UNEVEN };
+        for (value, nearby) in level.values.iter_mut().zip(&nearby.values) {
+            *value = (*value / least.max(CONTRAST_SHARE * nearby)).min(2.0);
         }
-        mask.values = colours.iter().map(|colour| if distance(colour) > DISTANCE { 1.0 } else { 0.0 }).collect();
-        drop_specks(&mut mask);
-        let Some([left, top, right, bottom]) = extent(&mask) else {
-            return Self { background: Some(background), bounds: whole, mask: Plane::filled(1, 1, 0.0) };
-        };
+        drop_small_pieces(&mut level);
+        if background.is_light() {
+            drop_reflection(&mut level, &distances);
+            drop_small_pieces(&mut level);
+        }
+        let Some(inside @ [left, top, right, bottom]) = extent(&level) else { return everything(Some(background)) };
         let (across, down) = (whole.width / width as f32, whole.height / height as f32);
         let bounds = Region {
             x: left as f32 * across,
@@ -73,9 +85,7 @@ impl Content {
             width: (right - left) as f32 * across,
             height: (bottom - top) as f32 * down,
         };
-        let rows = mask.values.chunks_exact(width).skip(top).take(bottom - top);
-        let values = rows.flat_map(|row| row[left..right].iter().copied()).collect();
-        Self { background: Some(background), bounds, mask: Plane { width: right - left, height: bottom - top, values } }
+        Self { background: Some(background), bounds, inside, level }
     }
 
     /// The square around the content, its larger side being `1 - 2 * margin` of the square's.
@@ -84,25 +94,68 @@ impl Content {
         self.bounds.square(side)
     }
 
-    /// How much the content looks as if its low end were on the left: positive for a shoe whose toe points left.
-    pub fn leftness(&self) -> f32 {
-        let profile = self.tops(16);
-        let half = profile.len() / 2;
-        let end = |from: usize, to: usize| profile[from..to].iter().sum::<f32>() / (to - from) as f32;
-        end(half, profile.len()) - end(0, half)
+    /// Makes a light background white in a raster drawn from `region` of the picture: with `cut_out` by wiping out all
+    /// that does not belong to the content (reflections, marks, the noise around it), otherwise by evening out the light
+    /// as on paper.
+    pub fn lift(&self, raster: &mut Raster, region: Region, picture: &Picture, cut_out: bool) {
+        let Some(background) = self.background.as_ref().filter(|background| background.is_light()) else { return };
+        let (width, height) = (raster.width(), raster.height());
+        let (across, down) = (picture.width() as f32, picture.height() as f32);
+        for y in 0..height {
+            let v = (region.y + (y as f32 + 0.5) * region.height / height as f32) / down;
+            for x in 0..width {
+                let u = (region.x + (x as f32 + 0.5) * region.width / width as f32) / across;
+                let i = y * width + x;
+                let kept = if cut_out { ((self.level.sample(u, v) - 0.3) / 0.4).clamp(0.0, 1.0) } else { 1.0 };
+                if kept <= 0.0 || !(0.0..1.0).contains(&u) || !(0.0..1.0).contains(&v) {
+                    raster.planes.iter_mut().for_each(|plane| plane.values[i] = 1.0);
+                    continue;
+                }
+                // What belongs to the content keeps its colours: a white thing on grey is lighter than the ground.
+                let ground = if cut_out { [1.0; 3] } else { background.at(u, v) };
+                for (plane, ground) in raster.planes.iter_mut().zip(ground) {
+                    let lifted = (plane.values[i] / ground.max(0.2)).min(1.0);
+                    plane.values[i] = lifted * kept + 1.0 - kept;
+                }
+            }
+        }
     }
 
-    /// The height of the content's upper outline above the lower bound in `parts` equal columns, of its own height.
-    pub fn tops(&self, parts: usize) -> Vec<f32> {
-        let Plane { width, height, values } = &self.mask;
-        (0..parts)
-            .map(|part| {
-                let (from, to) = (part * width / parts, ((part + 1) * width).div_ceil(parts).min(*width));
-                let tops = (from..to).map(|x| (0..*height).find(|y| values[y * width + x] > 0.5).unwrap_or(*height));
-                let count = (to - from).max(1);
-                1.0 - tops.sum::<usize>() as f32 / (count * height) as f32
-            })
-            .collect()
+    /// Where the content is in a region of the picture: 1 inside its outer outline, 0 outside, `[height, width]`; `None`
+    /// without a background.
+    pub fn silhouette(&self, region: Region, picture: &Picture, width: usize, height: usize) -> Option<Plane> {
+        self.background.as_ref()?;
+        let (across, down) = (picture.width() as f32, picture.height() as f32);
+        let mut outside = Plane::filled(width, height, 0.0);
+        for (i, value) in outside.values.iter_mut().enumerate() {
+            let u = (region.x + ((i % width) as f32 + 0.5) * region.width / width as f32) / across;
+            let v = (region.y + ((i / width) as f32 + 0.5) * region.height / height as f32) / down;
+            let within = (0.0..1.0).contains(&u) && (0.0..1.0).contains(&v);
+            *value = f32::from(!within || self.level.sample(u, v) < 1.0);
+        }
+        let mut silhouette = Plane::filled(width, height, 1.0);
+        let on_border = |i: usize| {
+            let (x, y) = (i % width, i / width);
+            x == 0 || y == 0 || x + 1 == width || y + 1 == height
+        };
+        for piece in outside.pieces(1.0).iter().filter(|piece| piece.iter().any(|i| on_border(*i))) {
+            piece.iter().for_each(|i| silhouette.values[*i] = 0.0);
+        }
+        Some(silhouette)
+    }
+
+    /// How much the content looks as if its low end were on the left: positive for a shoe whose toe points left. It is
+    /// the mean height of the upper outline over the right half less that over the left, of the content's height.
+    pub fn leftness(&self) -> f32 {
+        let [left, top, right, bottom] = self.inside;
+        let columns = right - left;
+        let height = |x: usize| {
+            let first = (top..bottom).find(|y| self.level.values[y * self.level.width + x] >= 1.0).unwrap_or(bottom);
+            (bottom - first) as f32 / (bottom - top) as f32
+        };
+        let half = columns / 2;
+        let mean = |from: usize| (from..from + half).map(|x| height(left + x)).sum::<f32>() / half.max(1) as f32;
+        mean(columns - half) - mean(0)
     }
 
     /// Whether the picture must be mirrored to face as wanted.
@@ -116,29 +169,61 @@ impl Content {
     }
 }
 
-/// Removes content pixels with fewer than two neighbours: JPEG noise, dust.
-fn drop_specks(mask: &mut Plane) {
-    let (width, height) = (mask.width, mask.height);
-    let old = mask.values.clone();
-    for y in 0..height {
-        for x in 0..width {
-            let mut neighbours = -old[y * width + x];
-            for v in y.saturating_sub(1)..=(y + 1).min(height - 1) {
-                neighbours +=
-                    old[v * width + x.saturating_sub(1)..=v * width + (x + 1).min(width - 1)].iter().sum::<f32>();
-            }
-            if neighbours < 2.0 {
-                mask.values[y * width + x] = 0.0;
-            }
+/// Removes all but the pieces of content that are not small against the largest and their soft edges: JPEG noise, dust,
+/// marks beside the thing.
+fn drop_small_pieces(level: &mut Plane) {
+    let pieces = level.pieces(1.0);
+    let largest = pieces.iter().map(Vec::len).max().unwrap_or(0);
+    let mut kept = Plane::filled(level.width, level.height, 0.0);
+    for piece in pieces.iter().filter(|piece| piece.len() as f32 >= SMALLEST_PIECE * largest as f32) {
+        piece.iter().for_each(|i| kept.values[*i] = 1.0);
+    }
+    // The pixels around a piece are its soft edge.
+    level.values.iter_mut().zip(&kept.dilate(1).values).zip(&kept.values).for_each(|((level, near), kept)| {
+        *level = if *kept > 0.5 { *level } else { level.min(0.99) * near };
+    });
+}
+
+/// Removes the mirror image in a glossy ground: a faint part below a dark thing, deeper than a pale sole would be.
+fn drop_reflection(level: &mut Plane, distances: &Plane) {
+    const FAINT: f32 = 0.25;
+    const DEEPEST_SOLE: f32 = 0.2;
+    let Some([left, top, right, bottom]) = extent(level) else { return };
+    let width = level.width;
+    let strong = |i: usize| distances.values[i] >= FAINT;
+    // For each column, the rows of the faint part below the last strong pixel.
+    let tails: Vec<Option<(usize, usize)>> = (left..right)
+        .map(|x| {
+            let last = (top..bottom).rev().find(|y| level.values[y * width + x] >= 1.0)?;
+            let edge = (top..=last).rev().find(|y| strong(y * width + x))?;
+            Some((edge + 1, last + 1))
+        })
+        .collect();
+    let below = |x: usize, y: usize| tails[x - left].is_some_and(|(from, to)| (from..to).contains(&y));
+    let (mut bold, mut all) = (0, 0);
+    for (x, y) in (top..bottom).flat_map(|y| (left..right).map(move |x| (x, y))) {
+        if level.values[y * width + x] >= 1.0 && !below(x, y) {
+            all += 1;
+            bold += usize::from(strong(y * width + x));
         }
+    }
+    let depth = tails.iter().flatten().map(|(from, to)| to - from).sum::<usize>() as f32 / (right - left) as f32;
+    let lowest = tails.iter().flatten().map(|(from, _)| *from).max().unwrap_or(bottom);
+    let height = (lowest.saturating_sub(top)).max(1) as f32;
+    if (bold as f32) < 0.7 * all as f32 || depth < DEEPEST_SOLE * height {
+        return;
+    }
+    for (x, (from, to)) in (left..right).zip(&tails).filter_map(|(x, tail)| Some((x, (*tail)?))) {
+        // Half a pixel of the dark edge is faint too: leave it one row.
+        (from + 1..to).for_each(|y| level.values[y * width + x] = 0.0);
     }
 }
 
 /// The first and one past the last column and row with content: left, top, right, bottom.
-fn extent(mask: &Plane) -> Option<[usize; 4]> {
+fn extent(level: &Plane) -> Option<[usize; 4]> {
     let (mut left, mut top, mut right, mut bottom) = (usize::MAX, usize::MAX, 0, 0);
-    for (i, _) in mask.values.iter().enumerate().filter(|(_, v)| **v > 0.5) {
-        let (x, y) = (i % mask.width, i / mask.width);
+    for (i, _) in level.values.iter().enumerate().filter(|(_, v)| **v >= 1.0) {
+        let (x, y) = (i % level.width, i / level.width);
         (left, top, right, bottom) = (left.min(x), top.min(y), right.max(x + 1), bottom.max(y + 1));
     }
     (right > 0).then_some([left, top, right, bottom])
@@ -146,12 +231,12 @@ fn extent(mask: &Plane) -> Option<[usize; 4]> {
 
 /// Whether a picture shows something on a white background, as product photographs do.
 pub fn is_on_white(picture: &Picture) -> bool {
-    Content::of(picture).background.is_some_and(|colour| colour.iter().all(|c| *c > 0.94))
+    Content::of(picture).background.is_some_and(|background| background.lightness() > 0.94)
 }
 
-/// Cuts out the square around what is shown on a plain background and centres it; beyond the picture's border it is
-/// white. `margin` is the share of the square's side that stays free on each side of the larger extent. A picture
-/// without a plain background, or without anything on it, is returned as it is.
+/// Cuts out the square around what is shown on a plain background and centres it; a light background becomes white,
+/// reflections and marks are wiped out. `margin` is the share of the square's side that stays free on each side of the
+/// larger extent. A picture without a plain background is returned as it is.
 pub fn crop_to_content(picture: &Picture, margin: f32) -> Picture {
     let content = Content::of(picture);
     if content.background.is_none() {
@@ -160,5 +245,7 @@ pub fn crop_to_content(picture: &Picture, margin: f32) -> Picture {
     let square = content.square(margin);
     let side = (square.width.round() as usize).max(1);
     let square = Region { x: square.x.round(), y: square.y.round(), width: side as f32, height: side as f32 };
-    resample(picture, square, side, side).to_picture()
+    let mut raster = resample(picture, square, side, side);
+    content.lift(&mut raster, square, picture, true);
+    raster.to_picture()
 }

@@ -4,6 +4,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::content::Content;
 use super::raster::{Plane, Raster, Region, resample};
 use crate::Picture;
 
@@ -30,7 +31,7 @@ pub struct LineSettings {
 
 impl Default for LineSettings {
     fn default() -> Self {
-        Self { smoothing: 0.011, low: 0.06, high: 0.14, shortest: 0.08, most: 9.0, stroke: 0.021 }
+        Self { smoothing: 0.011, low: 0.06, high: 0.14, shortest: 0.1, most: 9.0, stroke: 0.021 }
     }
 }
 
@@ -42,13 +43,18 @@ impl Default for LineSettings {
 /// Lines are then ranked by contrast times length and drawn with one stroke width, so that they survive 64 pixels.
 pub fn line_drawing(picture: &Picture, size: usize, settings: &LineSettings) -> Picture {
     let side = size.max(1) * OVERSAMPLING;
-    draw_edges(&resample(picture, Region::whole(picture), side, side), settings).to_picture()
+    let whole = Region::whole(picture);
+    let content = Content::of(picture);
+    let mut raster = resample(picture, whole, side, side);
+    content.lift(&mut raster, whole, picture, true);
+    draw_edges(&raster, content.silhouette(whole, picture, side, side).as_ref(), settings).to_picture()
 }
 
-/// The line drawing of a square raster at [`OVERSAMPLING`] times the size of the result: 0 black, 1 white.
-pub(crate) fn draw_edges(raster: &Raster, settings: &LineSettings) -> Plane {
+/// The line drawing of a square raster at [`OVERSAMPLING`] times the size of the result, and of the thing's silhouette
+/// in it where that is known: 0 black, 1 white.
+pub(crate) fn draw_edges(raster: &Raster, silhouette: Option<&Plane>, settings: &LineSettings) -> Plane {
     let side = raster.width();
-    let strength = thin_edges(raster, settings.smoothing * side as f32);
+    let strength = thin_edges(raster, silhouette, settings.smoothing * side as f32, settings.low);
     let lines = trace(&strength, settings);
     stroke(&lines, settings.stroke * side as f32)
 }
@@ -60,7 +66,7 @@ fn tone(value: f32) -> f32 {
 }
 
 /// Edge contrast (1: a step from black to white) where it is largest across the edge, 0 elsewhere.
-fn thin_edges(raster: &Raster, sigma: f32) -> Plane {
+fn thin_edges(raster: &Raster, silhouette: Option<&Plane>, sigma: f32, least: f32) -> Plane {
     let (width, height) = (raster.width(), raster.height());
     let mut tensor = [0; 3].map(|_| vec![0.0_f32; width * height]);
     let channels = raster.planes.iter().map(|plane| Plane {
@@ -68,7 +74,11 @@ fn thin_edges(raster: &Raster, sigma: f32) -> Plane {
         height,
         values: plane.values.iter().map(|v| tone(*v)).collect(),
     });
-    let outline = outline_channel(raster);
+    let outline = silhouette.map(|plane| Plane {
+        width,
+        height,
+        values: plane.values.iter().map(|v| v * OUTLINE_WEIGHT).collect(),
+    });
     for channel in channels.chain(outline) {
         let smooth = channel.blur(sigma).values;
         for y in 1..height - 1 {
@@ -86,23 +96,21 @@ fn thin_edges(raster: &Raster, sigma: f32) -> Plane {
     // A step of contrast c blurred by sigma has the gradient c / (sigma * sqrt(2 pi)).
     let scale = sigma * (2.0 * std::f32::consts::PI).sqrt();
     let mut contrast = Plane::filled(width, height, 0.0);
-    let mut direction = vec![[0.0_f32; 2]; width * height];
-    for i in 0..width * height {
+    for (i, out) in contrast.values.iter_mut().enumerate() {
         let (xx, xy, yy) = (tensor[0][i], tensor[1][i], tensor[2][i]);
-        let largest = 0.5 * (xx + yy + ((xx - yy).powi(2) + 4.0 * xy * xy).sqrt());
-        contrast.values[i] = largest.sqrt() * scale;
-        let angle = 0.5 * (2.0 * xy).atan2(xx - yy);
-        direction[i] = [angle.cos(), angle.sin()];
+        *out = (0.5 * (xx + yy + ((xx - yy) * (xx - yy) + 4.0 * xy * xy).sqrt())).sqrt() * scale;
     }
     let mut thin = Plane::filled(width, height, 0.0);
     for y in 2..height - 2 {
         for x in 2..width - 2 {
             let i = y * width + x;
             let here = contrast.values[i];
-            if here < 0.01 {
+            if here < least {
                 continue;
             }
-            let [dx, dy] = direction[i];
+            // The eigenvector of the tensor's largest eigenvalue points across the edge.
+            let angle = 0.5 * (2.0 * tensor[1][i]).atan2(tensor[0][i] - tensor[2][i]);
+            let (dy, dx) = angle.sin_cos();
             let beside = |sign: f32| bilinear(&contrast, x as f32 + sign * dx, y as f32 + sign * dy);
             if here > beside(1.0) && here >= beside(-1.0) {
                 thin.values[i] = here;
@@ -121,42 +129,6 @@ fn bilinear(plane: &Plane, x: f32, y: f32) -> f32 {
         + (at[i + plane.width] * (1.0 - u) + at[i + plane.width + 1] * u) * v
 }
 
-/// The object against a plain light background, as a channel whose edge is the outline; `None` without such a
-/// background. White shoes on white have hardly another outline.
-fn outline_channel(raster: &Raster) -> Option<Plane> {
-    let (width, height) = (raster.width(), raster.height());
-    let inside: Vec<f32> = raster.colours().map(|c| 1.0 - c.into_iter().fold(1.0, f32::min)).collect();
-    let mut reached = vec![false; width * height];
-    let mut open: Vec<usize> = (0..width * height)
-        .filter(|i| i % width == 0 || i % width == width - 1 || i / width == 0 || i / width == height - 1)
-        .collect();
-    let border = open.len();
-    open.retain(|&i| inside[i] < OUTLINE);
-    if open.len() * 4 < border * 3 {
-        return None;
-    }
-    open.iter().for_each(|&i| reached[i] = true);
-    while let Some(i) = open.pop() {
-        let (x, y) = (i % width, i / width);
-        let beside = [
-            (x > 0, i.wrapping_sub(1)),
-            (x + 1 < width, i + 1),
-            (y > 0, i.wrapping_sub(width)),
-            (y + 1 < height, i + width),
-        ];
-        for (_, j) in beside.into_iter().filter(|(exists, _)| *exists) {
-            if !reached[j] && inside[j] < OUTLINE {
-                reached[j] = true;
-                open.push(j);
-            }
-        }
-    }
-    let values = reached.iter().map(|&outside| if outside { OUTLINE_WEIGHT } else { 0.0 }).collect();
-    Some(Plane { width, height, values })
-}
-
-/// How much darker than white a pixel at the outline is, of 1.
-const OUTLINE: f32 = 0.06;
 /// The contrast that the outline counts for, of 1.
 const OUTLINE_WEIGHT: f32 = 0.35;
 

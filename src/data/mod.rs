@@ -1,6 +1,7 @@
 //! Pictures from files and collections, and the one way in which they are prepared for a model.
 
 mod array;
+mod background;
 mod content;
 mod images;
 mod lines;

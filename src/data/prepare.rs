@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::content::{Content, Facing};
 use super::lines::{LineSettings, OVERSAMPLING, draw_edges};
-use super::raster::{Raster, Region, resample};
+use super::raster::{Plane, Raster, Region, resample};
 use crate::Picture;
 
 /// How a picture that is not square comes into a square.
@@ -127,8 +127,9 @@ pub fn prepare(picture: &Picture, preparation: &Preparation) -> Picture {
     } else {
         picture
     };
-    let content = (preparation.facing != Facing::AsIs || matches!(preparation.crop, Crop::Content { .. }))
-        .then(|| Content::of(picture));
+    let cropped = matches!(preparation.crop, Crop::Content { .. });
+    let looked_at = cropped || preparation.facing != Facing::AsIs || preparation.treatment == Treatment::EdgesFromPhoto;
+    let content = looked_at.then(|| Content::of(picture));
     let region = match (preparation.crop, &content) {
         (Crop::Content { margin }, Some(content)) if content.background.is_some() => content.square(margin),
         (Crop::Box { x, y, width, height }, _) => {
@@ -144,18 +145,30 @@ pub fn prepare(picture: &Picture, preparation: &Preparation) -> Picture {
     };
     let region = fitted(region, preparation.fit);
     let mirrored = content.as_ref().is_some_and(|content| content.must_mirror(preparation.facing));
-    let draw = |side: usize| -> Raster {
+    let cut_out = preparation.treatment != Treatment::Drawing;
+    let draw = |side: usize| -> (Raster, Option<Plane>) {
         let mut raster = resample(picture, region, side, side);
+        let mut silhouette = None;
+        if let Some(content) = &content {
+            if cropped || preparation.treatment == Treatment::EdgesFromPhoto {
+                content.lift(&mut raster, region, picture, cut_out);
+            }
+            if preparation.treatment == Treatment::EdgesFromPhoto {
+                silhouette = content.silhouette(region, picture, side, side);
+            }
+        }
         if mirrored {
             raster.mirror();
+            silhouette.iter_mut().for_each(Plane::mirror);
         }
-        raster
+        (raster, silhouette)
     };
     match preparation.treatment {
-        Treatment::AsIs => draw(size).to_picture(),
-        Treatment::Grey => draw(size).luma().to_picture(),
+        Treatment::AsIs => draw(size).0.to_picture(),
+        Treatment::Grey => draw(size).0.luma().to_picture(),
         Treatment::EdgesFromPhoto | Treatment::Drawing => {
-            draw_edges(&draw(size * OVERSAMPLING), &preparation.lines).to_picture()
+            let (raster, silhouette) = draw(size * OVERSAMPLING);
+            draw_edges(&raster, silhouette.as_ref(), &preparation.lines).to_picture()
         }
     }
 }

@@ -87,6 +87,57 @@ impl Plane {
         Self { width, height, values }
     }
 
+    /// The largest value within `radius` pixels across and down.
+    pub fn dilate(&self, radius: usize) -> Self {
+        let (width, height) = (self.width, self.height);
+        let largest = |values: &[f32], from: usize, step: usize, at: usize, length: usize| {
+            let range = at.saturating_sub(radius)..=(at + radius).min(length - 1);
+            range.map(|i| values[from + i * step]).fold(f32::MIN, f32::max)
+        };
+        let across: Vec<f32> =
+            (0..width * height).map(|i| largest(&self.values, i / width * width, 1, i % width, width)).collect();
+        let values = (0..width * height).map(|i| largest(&across, i % width, width, i / width, height)).collect();
+        Self { width, height, values }
+    }
+
+    /// The value at a place in shares of the width and height, between the pixels' centres linearly.
+    pub fn sample(&self, u: f32, v: f32) -> f32 {
+        let x = (u * self.width as f32 - 0.5).clamp(0.0, (self.width - 1) as f32);
+        let y = (v * self.height as f32 - 0.5).clamp(0.0, (self.height - 1) as f32);
+        let (left, top) = (x as usize, y as usize);
+        let (right, below) = ((left + 1).min(self.width - 1), (top + 1).min(self.height - 1));
+        let (across, down) = (x - left as f32, y - top as f32);
+        let at = |x: usize, y: usize| self.values[y * self.width + x];
+        let row = |y: usize| at(left, y) * (1.0 - across) + at(right, y) * across;
+        row(top) * (1.0 - down) + row(below) * down
+    }
+
+    /// The pieces of pixels of at least `least` that touch each other, diagonally too: the places in each.
+    pub fn pieces(&self, least: f32) -> Vec<Vec<usize>> {
+        let mut seen: Vec<bool> = self.values.iter().map(|v| *v < least).collect();
+        let mut pieces = Vec::new();
+        for start in 0..seen.len() {
+            if std::mem::replace(&mut seen[start], true) {
+                continue;
+            }
+            let (mut piece, mut next) = (vec![start], 0);
+            while next < piece.len() {
+                let (x, y) = (piece[next] % self.width, piece[next] / self.width);
+                next += 1;
+                for v in y.saturating_sub(1)..=(y + 1).min(self.height - 1) {
+                    for u in x.saturating_sub(1)..=(x + 1).min(self.width - 1) {
+                        let i = v * self.width + u;
+                        if !std::mem::replace(&mut seen[i], true) {
+                            piece.push(i);
+                        }
+                    }
+                }
+            }
+            pieces.push(piece);
+        }
+        pieces
+    }
+
     /// Mirrors left and right.
     pub fn mirror(&mut self) {
         self.values.chunks_exact_mut(self.width).for_each(<[f32]>::reverse);

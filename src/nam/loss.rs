@@ -29,7 +29,7 @@ impl Target {
         let levels = features(config, perceptual, &pixels)?;
         let grams = if config.gram > 0.0 { levels.iter().map(gram).collect::<Result<_>>()? } else { Vec::new() };
         let bands =
-            if config.laplacian > 0.0 { laplacian_pyramid(&pixels, config.laplacian_levels)? } else { Vec::new() };
+            if config.laplacian > 0.0 { ops::laplacian_pyramid(&pixels, config.laplacian_levels)? } else { Vec::new() };
         Ok(Self { pixels, levels, grams, bands })
     }
 
@@ -88,7 +88,7 @@ pub fn reconstruction(
         }
     }
     if config.laplacian > 0.0 {
-        for (found, wanted) in laplacian_pyramid(images, config.laplacian_levels)?.iter().zip(&target.bands) {
+        for (found, wanted) in ops::laplacian_pyramid(images, config.laplacian_levels)?.iter().zip(&target.bands) {
             sum.add(config.laplacian, ops::l1_mean(found, wanted)?)?;
         }
     }
@@ -130,23 +130,6 @@ pub fn gram(features: &Tensor) -> Result<Tensor> {
     let (n, c, h, w) = features.dims4()?;
     let rows = features.reshape((n, c, h * w))?;
     Ok((rows.matmul(&rows.t()?)? / (c * h * w) as f64)?)
-}
-
-/// The Laplacian pyramid of `image: [n, c, s, s]`: what 2x2 averaging and bilinear doubling lose at each scale, the
-/// finest first, and the low pass last.
-///
-/// # Errors
-/// When the image cannot be halved so often.
-pub fn laplacian_pyramid(image: &Tensor, levels: usize) -> Result<Vec<Tensor>> {
-    let mut bands = Vec::with_capacity(levels);
-    let mut image = image.clone();
-    for _ in 1..levels {
-        let low = ops::avg_pool2(&image)?;
-        bands.push((&image - ops::upsample_bilinear2(&low)?)?);
-        image = low;
-    }
-    bands.push(image);
-    Ok(bands)
 }
 
 /// KL(q(z | y) || N(0, I)) of every row, `[n]`: 0.5 * sum(exp(log_var) + mu^2 - 1 - log_var).
@@ -199,7 +182,7 @@ mod tests {
     #[test]
     fn the_pyramid_adds_up_to_the_image() {
         let image = noise(&[1, 2, 16, 16], 4);
-        let bands = laplacian_pyramid(&image, 3).unwrap();
+        let bands = ops::laplacian_pyramid(&image, 3).unwrap();
         let mut sum = bands[2].clone();
         for band in bands[..2].iter().rev() {
             sum = (ops::upsample_bilinear2(&sum).unwrap() + band).unwrap();

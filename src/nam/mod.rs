@@ -6,11 +6,12 @@
 //! [`candidates`]) or found by descending from several starts ([`Solver`]).
 
 mod codes;
+mod distort;
 pub mod loss;
 mod networks;
 mod random;
-mod row_adam;
 mod solve;
+pub mod student;
 pub mod train;
 
 pub use codes::{
@@ -19,7 +20,6 @@ pub use codes::{
 };
 pub use loss::Target;
 pub use networks::{NetworkSet, Networks};
-pub use row_adam::RowAdam;
 pub use solve::{Settle, SolveSettings, Solver, StepReport};
 
 #[cfg(test)]

@@ -3,9 +3,9 @@
 use super::codes::{Candidates, candidates_against};
 use super::loss::{self, Target};
 use super::networks::Networks;
-use super::row_adam::RowAdam;
 use crate::nets::Statistics;
 use crate::ops::AdamConfig;
+use crate::ops::RowAdam;
 use crate::{Error, Result};
 use candle_core::{Device, Tensor, Var};
 use serde::{Deserialize, Serialize};

@@ -16,6 +16,7 @@ mod elementwise;
 mod kernels;
 mod norm;
 mod resample;
+mod row_adam;
 #[cfg(test)]
 mod tests;
 pub mod threads;
@@ -27,4 +28,5 @@ pub use conv::{ConvSpec, FrozenConv, conv_transpose2d, conv2d};
 
 pub use elementwise::{activate, l1_mean, l2_mean};
 pub use norm::batch_norm;
-pub use resample::{avg_pool2, max_pool2, upsample_bilinear2, upsample_nearest2};
+pub use resample::{avg_pool2, laplacian_pyramid, max_pool2, upsample_bilinear2, upsample_nearest2};
+pub use row_adam::RowAdam;

@@ -202,3 +202,20 @@ pub fn upsample_bilinear2(x: &Tensor) -> Result<Tensor> {
 pub fn upsample_nearest2(x: &Tensor) -> Result<Tensor> {
     resample(x, Resample::Nearest, composed::upsample_nearest2)
 }
+
+/// The Laplacian pyramid of `image: [n, c, s, s]`: what 2x2 averaging and bilinear doubling lose at each scale, the
+/// finest first, and the low pass last.
+///
+/// # Errors
+/// When the image cannot be halved so often.
+pub fn laplacian_pyramid(image: &Tensor, levels: usize) -> Result<Vec<Tensor>> {
+    let mut bands = Vec::with_capacity(levels);
+    let mut image = image.clone();
+    for _ in 1..levels {
+        let low = avg_pool2(&image)?;
+        bands.push((&image - upsample_bilinear2(&low)?)?);
+        image = low;
+    }
+    bands.push(image);
+    Ok(bands)
+}

@@ -5,8 +5,10 @@
 
 mod average;
 mod gan;
+mod glo;
 mod settings;
 mod trainer;
+mod vae;
 
 pub use settings::{Method, Settings};
 pub use trainer::{Report, Trainer};

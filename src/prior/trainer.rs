@@ -2,7 +2,9 @@
 
 use super::average::Average;
 use super::gan::Opponent;
-use super::settings::Settings;
+use super::glo::Codes;
+use super::settings::{Method, Settings};
+use super::vae::Recogniser;
 use crate::data::{Images, draw_indices};
 use crate::nets::weights::normal_values;
 use crate::nets::{Checkpoint, Generator, Params, Statistics, Weights};
@@ -37,8 +39,83 @@ pub struct Trainer {
     generator: Generator,
     adam: Adam,
     average: Average,
-    opponent: Opponent,
+    partner: Partner,
     step: usize,
+}
+
+/// What the generator learns against or with.
+enum Partner {
+    Opponent(Box<Opponent>),
+    Recogniser(Box<Recogniser>),
+    Codes(Codes),
+}
+
+impl Partner {
+    fn new(settings: &Settings, images: &Images, device: &Device) -> Result<Self> {
+        Ok(match settings.method {
+            Method::Dcgan | Method::Sngan => Self::Opponent(Box::new(Opponent::new(settings, device)?)),
+            Method::Vae => Self::Recogniser(Box::new(Recogniser::new(settings, device)?)),
+            Method::Glo => Self::Codes(Codes::new(settings, images.len())),
+        })
+    }
+
+    fn set_learning_rate(&mut self, rate: f64) {
+        match self {
+            Self::Opponent(opponent) => opponent.adam.set_learning_rate(rate),
+            Self::Recogniser(recogniser) => recogniser.adam.set_learning_rate(rate),
+            Self::Codes(codes) => codes.adam.set_learning_rate(rate),
+        }
+    }
+
+    /// The partner's network and optimiser, if it has one.
+    fn network(&mut self) -> Option<(&Params, &mut Adam)> {
+        match self {
+            Self::Opponent(opponent) => Some((&opponent.params, &mut opponent.adam)),
+            Self::Recogniser(recogniser) => Some((&recogniser.params, &mut recogniser.adam)),
+            Self::Codes(_) => None,
+        }
+    }
+
+    fn put(&self, checkpoint: &mut Checkpoint) -> Result<()> {
+        let (params, adam) = match self {
+            Self::Opponent(opponent) => (&opponent.params, &opponent.adam),
+            Self::Recogniser(recogniser) => (&recogniser.params, &recogniser.adam),
+            Self::Codes(codes) => {
+                let (first, second, steps) = codes.adam.state();
+                let steps = steps.iter().map(|&steps| steps as f32).collect();
+                for (name, values) in [
+                    ("values", codes.values.clone()),
+                    ("first", first.into()),
+                    ("second", second.into()),
+                    ("steps", steps),
+                ] {
+                    let length = values.len();
+                    checkpoint.tensors.insert(format!("codes.{name}"), Tensor::from_vec(values, length, &Device::Cpu)?);
+                }
+                return Ok(());
+            }
+        };
+        checkpoint.tensors.extend_below("critic.", &params.weights()?);
+        checkpoint.put_adam("adam.critic.", adam)
+    }
+
+    fn restore(&mut self, checkpoint: &Checkpoint) -> Result<()> {
+        if let Some((params, adam)) = self.network() {
+            set_all(params, &checkpoint.tensors.below("critic."))?;
+            return checkpoint.restore_adam("adam.critic.", adam);
+        }
+        if let Self::Codes(codes) = self {
+            let count = codes.values.len();
+            let rows = codes.adam.state().2.len();
+            let take = |name: &str, length| -> Result<Vec<f32>> {
+                Ok(checkpoint.tensors.get(&format!("codes.{name}"), &[length])?.to_vec1()?)
+            };
+            let steps = take("steps", rows)?.into_iter().map(|steps| steps as u32).collect();
+            codes.adam.restore(take("first", count)?, take("second", count)?, steps)?;
+            codes.values = take("values", count)?;
+        }
+        Ok(())
+    }
 }
 
 impl Trainer {
@@ -66,7 +143,7 @@ impl Trainer {
         Ok(Self {
             adam: Adam::new(variables, rates),
             average: Average::new(settings.average, &weights)?,
-            opponent: Opponent::new(&settings, device)?,
+            partner: Partner::new(&settings, &images, device)?,
             device: device.clone(),
             generator,
             images,
@@ -104,11 +181,21 @@ impl Trainer {
         let z = normal_codes(&mut random, settings.batch, settings.generator.latent, &self.device)?;
         let factor = settings.rate_factor(self.step);
         self.adam.set_learning_rate(settings.learning_rate * factor);
-        self.opponent.adam.set_learning_rate(settings.second_learning_rate * factor);
-        let (critic, generator) = self.opponent.step(&self.generator, &mut self.adam, &real, &z)?;
+        self.partner.set_learning_rate(settings.second_learning_rate * factor);
+        let (generator, adam) = (&self.generator, &mut self.adam);
+        let losses = match &mut self.partner {
+            Partner::Opponent(opponent) => {
+                let (critic, loss) = opponent.step(generator, adam, &real, &z)?;
+                vec![("critic", critic), ("generator", loss)]
+            }
+            Partner::Recogniser(recogniser) => {
+                let (loss, kl) = recogniser.step(generator, adam, &real, &z, settings.kl)?;
+                vec![("reconstruction", loss), ("kl", kl)]
+            }
+            Partner::Codes(codes) => vec![("reconstruction", codes.step(generator, adam, &real, &indices)?)],
+        };
         self.step += 1;
         self.average.follow(&self.params, self.step)?;
-        let losses = vec![("critic", critic), ("generator", generator)];
         if losses.iter().any(|(_, loss)| !loss.is_finite()) {
             return Err(Error::new(format!(
                 "The training diverged at step {}; start it again with a lower learning rate.",
@@ -125,7 +212,11 @@ impl Trainer {
     /// When the device fails.
     pub fn weights(&self) -> Result<Weights> {
         let config = &self.settings.generator;
-        let params = Params::trainable(&self.average.weights()?)?;
+        let average = match &self.partner {
+            Partner::Codes(codes) => codes.whiten(&self.average.weights()?, &self.device)?,
+            _ => self.average.weights()?,
+        };
+        let params = Params::trainable(&average)?;
         let generator = Generator::new(config, &params)?;
         let mut random = random(self.settings.seed, usize::MAX);
         let mut total: Option<Weights> = None;
@@ -177,9 +268,8 @@ impl Trainer {
         checkpoint.texts.insert("step".into(), self.step.to_string());
         checkpoint.tensors.extend_below("generator.", &self.params.weights()?);
         checkpoint.tensors.extend_below("average.", &self.average.weights()?);
-        checkpoint.tensors.extend_below("critic.", &self.opponent.params.weights()?);
         checkpoint.put_adam("adam.generator.", &self.adam)?;
-        checkpoint.put_adam("adam.critic.", &self.opponent.adam)?;
+        self.partner.put(&mut checkpoint)?;
         Ok(checkpoint)
     }
 
@@ -198,10 +288,9 @@ impl Trainer {
         let mut trainer = Self::new(settings, images, device)?;
         trainer.step = checkpoint.text("step")?.parse().because(damaged)?;
         set_all(&trainer.params, &checkpoint.tensors.below("generator."))?;
-        set_all(&trainer.opponent.params, &checkpoint.tensors.below("critic."))?;
         trainer.average = Average::new(trainer.settings.average, &checkpoint.tensors.below("average."))?;
         checkpoint.restore_adam("adam.generator.", &mut trainer.adam)?;
-        checkpoint.restore_adam("adam.critic.", &mut trainer.opponent.adam)?;
+        trainer.partner.restore(&checkpoint)?;
         Ok(trainer)
     }
 }
@@ -234,7 +323,6 @@ fn set_all(params: &Params, weights: &Weights) -> Result<()> {
 mod tests {
     use super::*;
     use crate::nets::GeneratorConfig;
-    use crate::prior::Method;
 
     fn trainer(method: Method) -> Trainer {
         let pictures: Vec<Picture> =
@@ -254,7 +342,7 @@ mod tests {
 
     #[test]
     fn a_resumed_run_ends_where_an_unbroken_one_ends() {
-        for method in [Method::Dcgan, Method::Sngan] {
+        for method in [Method::Dcgan, Method::Sngan, Method::Vae, Method::Glo] {
             let mut unbroken = trainer(method);
             let mut broken = trainer(method);
             for _ in 0..3 {
@@ -268,6 +356,18 @@ mod tests {
                 assert_eq!(unbroken.step().unwrap(), resumed.step().unwrap());
             }
             assert_eq!(unbroken.samples(4).unwrap(), resumed.samples(4).unwrap());
+        }
+    }
+
+    #[test]
+    fn auto_encoders_learn_a_few_pictures() {
+        for method in [Method::Vae, Method::Glo] {
+            let mut trainer = trainer(method);
+            trainer.settings.learning_rate = 2e-3;
+            trainer.settings.second_learning_rate = 1e-2;
+            let first = trainer.step().unwrap().losses[0].1;
+            let last = (0..60).map(|_| trainer.step().unwrap().losses[0].1).last().unwrap();
+            assert!(last < 0.6 * first, "{method:?}: {first} to {last}");
         }
     }
 

@@ -15,6 +15,7 @@ pub use amortised::{VaeNamSettings, VaeNamTrainer};
 pub use checkpoint::Checkpoint;
 pub use held_out::{HeldOutSettings, held_out_losses};
 pub use images::Images;
+pub(crate) use images::push_shifted;
 pub use joint::{NamSettings, NamTrainer};
 
 use super::codes::Candidates;
@@ -95,13 +96,13 @@ pub trait Trainer: Send {
 }
 
 /// The share of the learning rate at a step: 1, and from `decay_from` (a share of all steps) on a straight line to 0.
-fn decayed(step: usize, steps: usize, decay_from: f64) -> f64 {
+pub(crate) fn decayed(step: usize, steps: usize, decay_from: f64) -> f64 {
     let done = step as f64 / steps.max(1) as f64;
     if done <= decay_from || decay_from >= 1.0 { 1.0 } else { ((1.0 - done) / (1.0 - decay_from)).max(0.0) }
 }
 
 /// The loss, if it is one.
-fn finite(loss: f32, step: usize) -> Result<f32> {
+pub(crate) fn finite(loss: f32, step: usize) -> Result<f32> {
     if loss.is_finite() {
         return Ok(loss);
     }

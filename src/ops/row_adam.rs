@@ -1,6 +1,6 @@
 //! Adam over rows of latent codes, each row with a state and a clock of its own.
 
-use crate::ops::AdamConfig;
+use super::AdamConfig;
 use crate::{Error, Result};
 
 /// Adam (Kingma & Ba, ICLR 2015) whose state of a row advances only when that row takes a step: a code that was not

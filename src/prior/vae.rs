@@ -1,0 +1,53 @@
+//! The generator as the decoder of a variational auto-encoder (Kingma & Welling, ICLR 2014; NAM, figure 4, compares
+//! two weights of its KL term).
+
+use super::settings::Settings;
+use crate::Result;
+use crate::nets::{Encoder, EncoderConfig, Generator, Params, Posterior, Statistics};
+use crate::ops::{Adam, AdamConfig, l1_mean};
+use candle_core::{D, Device, Tensor};
+
+/// The encoder of X with its optimiser.
+pub struct Recogniser {
+    pub(super) params: Params,
+    encoder: Encoder,
+    pub(super) adam: Adam,
+}
+
+impl Recogniser {
+    pub(super) fn new(settings: &Settings, device: &Device) -> Result<Self> {
+        let generator = &settings.generator;
+        let config = EncoderConfig {
+            latent: generator.latent,
+            width: settings.critic_width,
+            channels: generator.channels,
+            size: generator.size,
+        };
+        let params = Params::trainable(&config.initial_weights(settings.seed.wrapping_add(1), device)?)?;
+        let encoder = Encoder::new(&config, &params)?;
+        let variables = params.vars().into_iter().map(|(_, variable)| variable).collect();
+        let rates = AdamConfig { learning_rate: settings.second_learning_rate, ..AdamConfig::default() };
+        Ok(Self { params, encoder, adam: Adam::new(variables, rates) })
+    }
+
+    /// One step of encoder and generator on the same pictures: the mean L1 reconstruction plus `kl` times the
+    /// divergence of the posterior from N(0, I). Returns both terms.
+    pub(super) fn step(
+        &mut self,
+        generator: &Generator,
+        adam: &mut Adam,
+        real: &Tensor,
+        noise: &Tensor,
+        kl: f64,
+    ) -> Result<(f32, f32)> {
+        let posterior = self.encoder.forward(real, Statistics::Batch)?;
+        let x = generator.forward(&posterior.sample(noise)?, Statistics::Batch)?;
+        let reconstruction = l1_mean(&x, real)?.mean_all()?;
+        let Posterior { mu, log_var } = &posterior;
+        let divergence = ((((log_var.exp()? + mu.sqr()?)? - log_var)? - 1.0)?.sum(D::Minus1)?.mean_all()? * 0.5)?;
+        let gradients = (&reconstruction + (&divergence * kl)?)?.backward()?;
+        self.adam.step(&gradients)?;
+        adam.step(&gradients)?;
+        Ok((reconstruction.to_scalar()?, divergence.to_scalar()?))
+    }
+}
