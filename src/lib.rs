@@ -5,6 +5,7 @@
 pub mod cli;
 pub mod data;
 pub mod error;
+pub mod export;
 pub mod model_file;
 pub mod nam;
 pub mod nets;
