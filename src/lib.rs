@@ -5,12 +5,14 @@
 pub mod cli;
 pub mod data;
 pub mod error;
+pub mod evaluate;
 pub mod export;
 pub mod model_file;
 pub mod nam;
 pub mod nets;
 pub mod ops;
 pub mod picture;
+pub mod prior;
 
 pub use error::{Because, Error, Result};
 pub use picture::Picture;

@@ -4,8 +4,16 @@ use std::path::Path;
 
 use counterpart::{Picture, data, export};
 
+/// Noise, which does not pack: about 19 kB in a file.
 fn picture() -> Picture {
-    let rgba = (0..4 * 90 * 70).map(|i: u32| if i % 4 == 3 { 255 } else { (i.wrapping_mul(2_654_435_761) >> 24) as u8 });
+    let mut state = 1_u32;
+    let mut noise = || {
+        state ^= state << 13;
+        state ^= state >> 17;
+        state ^= state << 5;
+        (state >> 24) as u8
+    };
+    let rgba = (0..4 * 90 * 70).map(|i| if i % 4 == 3 { 255 } else { noise() });
     Picture::new(90, 70, rgba.collect()).unwrap()
 }
 

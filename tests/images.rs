@@ -224,10 +224,9 @@ fn every_format_shows_its_colours() {
     let ink = |cmyk: [u32; 4]| [0, 1, 2].map(|c| ((255 - cmyk[c]) * (255 - cmyk[3]) / 255) as u8);
     let inks = [[99, 84, 238, 35], [167, 69, 31, 95], [70, 231, 104, 55], [255, 127, 127, 127]];
     assert_quarters("quarters_cmyk_plain.jpg", inks.map(ink), 4);
-    let grey = |[r, g, b]: [u8; 3]| {
-        [(0.299 * f32::from(r) + 0.587 * f32::from(g) + 0.114 * f32::from(b)).round() as u8; 3]
-    };
-    assert_quarters("quarters_grey.jpg", [RED, GREEN, BLUE, GREY].map(grey), 12);
+    let grey =
+        |[r, g, b]: [u8; 3]| [(0.2126 * f32::from(r) + 0.7152 * f32::from(g) + 0.0722 * f32::from(b)).round() as u8; 3];
+    assert_quarters("quarters_grey.jpg", [RED, GREEN, BLUE, GREY].map(grey), 6);
 }
 
 #[test]
@@ -370,7 +369,8 @@ fn shared_shoes_face_left_and_have_outlines() {
     let set = ImageSet::open(path).unwrap();
     let sample = set.part(0.0..0.03, 5);
     let crop = Crop::Content { margin: 0.04 };
-    let lines = Preparation { crop, facing: Facing::Left, treatment: Treatment::EdgesFromPhoto, ..Preparation::default() };
+    let lines =
+        Preparation { crop, facing: Facing::Left, treatment: Treatment::EdgesFromPhoto, ..Preparation::default() };
     let prepared = sample.prepare_all(&lines, |_| ControlFlow::Continue(()));
     assert!(prepared.failures.is_empty());
     let mut blank = 0;

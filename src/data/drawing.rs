@@ -126,10 +126,11 @@ fn cut_spurs(ink: &mut Plane, longest: usize) {
 pub fn looks_like_drawing(picture: &Picture) -> bool {
     let small = super::raster::resample(picture, super::raster::Region::whole(picture), 96, 96);
     let luma = small.luma();
-    let colourful = small.colours().filter(|c| {
-        c.iter().copied().fold(0.0, f32::max) - c.iter().copied().fold(1.0, f32::min) > 0.25
-    });
-    let share = |count: usize| count as f32 / luma.values.len() as f32;
+    let colourful = small
+        .colours()
+        .filter(|c| c.iter().copied().fold(0.0, f32::max) - c.iter().copied().fold(1.0, f32::min) > 0.25);
+    let total = luma.values.len() as f32;
+    let share = |count: usize| count as f32 / total;
     let colourful = share(colourful.count());
     let mut sorted = luma.values;
     sorted.sort_by(f32::total_cmp);

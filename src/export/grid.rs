@@ -165,7 +165,10 @@ mod tests {
     #[test]
     fn nothing_to_show_is_no_panic() {
         assert!(grid(&Grid::default()).width() > 0);
-        let odd = Grid { title: "𝕏 \u{7} 鞋 …".repeat(40), cells: vec![vec![], vec![Cell::default()]], ..Grid::default() };
+        let odd =
+            Grid {
+                title: "𝕏 \u{7} 鞋 …".repeat(40), cells: vec![vec![], vec![Cell::default()]], ..Grid::default()
+            };
         assert!(grid(&odd).width() <= 640);
     }
 

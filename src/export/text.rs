@@ -65,7 +65,9 @@ impl Text {
             let glyph = font.glyph_id(character);
             let baseline = point(at, y + font.ascent());
             at += font.h_advance(glyph);
-            let Some(outline) = font.outline_glyph(glyph.with_scale_and_position(self.scale, baseline)) else { continue };
+            let Some(outline) = font.outline_glyph(glyph.with_scale_and_position(self.scale, baseline)) else {
+                continue;
+            };
             let bounds = outline.px_bounds();
             outline.draw(|dx, dy, cover| {
                 let (x, y) = (bounds.min.x as i64 + i64::from(dx), bounds.min.y as i64 + i64::from(dy));

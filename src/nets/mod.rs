@@ -3,6 +3,7 @@
 //! A network is made from a configuration and [`Params`]. Frozen parameters give a network whose kernels are prepared
 //! once and never learn; trainable ones give one whose variables an optimiser may move.
 
+pub mod checkpoint;
 pub mod critic;
 pub mod encoder;
 pub mod generator;
@@ -14,6 +15,7 @@ mod perceptual_layers;
 pub mod spectral;
 pub mod weights;
 
+pub use checkpoint::Checkpoint;
 pub use critic::{Critic, CriticConfig};
 pub use encoder::{Encoder, EncoderConfig, Posterior};
 pub use generator::{Generator, GeneratorConfig};

@@ -67,9 +67,9 @@ impl SpectralConv {
     /// When the input does not fit.
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
         let left = unit(&self.left())?;
-        let outer = left.unsqueeze(1)?.broadcast_mul(&self.right(&left)?)?; // [outputs, columns]
-        let sigma = (self.weight.flatten_from(1)? * outer)?.sum_all()?;
-        let weight = self.weight.broadcast_div(&(sigma + 1e-12)?)?;
+        let right = self.right(&left)?.t()?.contiguous()?; // [columns, 1]
+        let sigma = left.unsqueeze(0)?.matmul(&self.weight.flatten_from(1)?)?.matmul(&right)?;
+        let weight = self.weight.broadcast_div(&(sigma.reshape((1, 1, 1, 1))? + 1e-12)?)?;
         let y = self.spec.apply(x, &weight, None)?;
         Ok(ops::activate(&y, self.activation)?)
     }

@@ -10,7 +10,8 @@ use std::path::Path;
 pub struct Weights(BTreeMap<String, Tensor>);
 
 impl Weights {
-    /// Reads a `.safetensors` file or a PyTorch `.pth` (`.pt`, `.bin`) file; nothing in the latter is executed.
+    /// Reads a `.safetensors` file, a NumPy `.npz` file or a PyTorch `.pth` (`.pt`, `.bin`) file; nothing in the latter
+    /// is executed.
     ///
     /// # Errors
     /// When the file cannot be read or is neither.
@@ -19,6 +20,8 @@ impl Weights {
         let pickled = path.extension().is_some_and(|e| ["pth", "pt", "bin"].iter().any(|known| e == *known));
         let tensors: Vec<(String, Tensor)> = if pickled {
             candle_core::pickle::read_all(path).because(|| format!("{shown} is not a PyTorch checkpoint."))?
+        } else if path.extension().is_some_and(|e| e == "npz") {
+            Tensor::read_npz(path).because(|| format!("{shown} is not a NumPy archive of arrays."))?
         } else {
             let bytes = std::fs::read(path).because(|| format!("{shown} cannot be read."))?;
             candle_core::safetensors::load_buffer(&bytes, device)

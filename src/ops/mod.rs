@@ -8,6 +8,7 @@
 
 mod activation;
 mod adam;
+mod blend;
 pub mod composed;
 mod conv;
 mod cpu;
@@ -21,6 +22,7 @@ pub mod threads;
 
 pub use activation::Activation;
 pub use adam::{Adam, AdamConfig, Moments};
+pub use blend::blend;
 pub use conv::{ConvSpec, FrozenConv, conv_transpose2d, conv2d};
 
 pub use elementwise::{activate, l1_mean, l2_mean};

@@ -111,7 +111,16 @@ fn run(
             let mut at = p * depth * panel;
             for phase in phases {
                 let all = (0, plan.spec.inputs);
-                gather(kernels, source, &phase.taps, all, &task.grid, (start, count), vectors, &mut gathered[at..]);
+                gather(
+                    kernels,
+                    source,
+                    &phase.taps,
+                    all,
+                    &task.grid,
+                    (start, count),
+                    (vectors, vectors * lanes),
+                    &mut gathered[at..],
+                );
                 at += phase.packed.depth * panel;
             }
         }

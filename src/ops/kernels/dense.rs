@@ -31,7 +31,7 @@ pub fn product(
             with_scratch(depth * panel + packed.tile * panel, |scratch| {
                 let (gathered, out) = scratch.split_at_mut(depth * panel);
                 let tap = [Tap { plane: 0, dy: 0, dx: 0 }];
-                gather(kernels, &source, &tap, (0, depth), &grid, (start, count), vectors, gathered);
+                gather(kernels, &source, &tap, (0, depth), &grid, (start, count), (vectors, width), gathered);
                 for tile in 0..packed.tiles() {
                     let a = packed.tile_data(tile).as_ptr();
                     // SAFETY: the tile is [depth][tile rows], the panel [depth][width], `out` holds [tile rows][width].

@@ -57,8 +57,9 @@ impl Grid {
     }
 }
 
-/// Fills `out: [channels * taps, vectors * lanes]` with what the columns `start..start + count` of the matrix need
-/// from the channels `first..first + channels` of the source; what lies outside the pictures is 0.
+/// Fills `out: [channels * taps, row_length]` with what the columns `start..start + count` of the matrix need from the
+/// channels `first..first + channels` of the source; what lies outside the pictures is 0. Only the first `vectors`
+/// vectors of a row are written.
 #[allow(clippy::too_many_arguments)]
 pub fn gather(
     kernels: &Kernels,
@@ -67,15 +68,16 @@ pub fn gather(
     (first, channels): (usize, usize),
     grid: &Grid,
     (start, count): (usize, usize),
-    vectors: usize,
+    (vectors, row_length): (usize, usize),
     out: &mut [f32],
 ) {
     let lanes = kernels.lanes;
-    let row_length = vectors * lanes;
     let (height, width) = (source.height as isize, source.width as isize);
     let plane_size = source.height * source.width;
     let channel_size = source.planes * plane_size;
-    assert!(count <= row_length && out.len() >= channels * taps.len() * row_length);
+    assert!(
+        count <= vectors * lanes && vectors * lanes <= row_length && out.len() >= channels * taps.len() * row_length
+    );
     assert!(source.data.len() >= grid.batch * source.channels * channel_size && first + channels <= source.channels);
     let mut runs: Vec<Run> = Vec::with_capacity(2 * vectors);
     for (t, tap) in taps.iter().enumerate() {

@@ -46,6 +46,11 @@ pub const DOT_A: usize = 4;
 /// The most rows that `dot` takes of b.
 pub const DOT_B: usize = 6;
 
+/// Repeats a block with a constant: indices must be literal, or the accumulators are spilled to the stack.
+macro_rules! unroll {
+    ($index:ident in [$($value:literal)*] $body:block) => { $({ const $index: usize = $value; $body })* };
+}
+
 #[inline(always)]
 unsafe fn tile<S: Simd, const ROWS: usize, const VECTORS: usize>(
     k: usize,
@@ -57,24 +62,28 @@ unsafe fn tile<S: Simd, const ROWS: usize, const VECTORS: usize>(
         let mut sums = [[S::zero(); VECTORS]; ROWS];
         let (mut a, mut panel) = (a, panel);
         for _ in 0..k {
-            let mut columns = [S::zero(); VECTORS];
-            for (v, column) in columns.iter_mut().enumerate() {
-                *column = S::load(panel.add(v * S::LANES));
-            }
-            for (row, sums) in sums.iter_mut().enumerate() {
-                let value = S::splat(*a.add(row));
-                for (sum, column) in sums.iter_mut().zip(columns) {
-                    *sum = S::multiply_add(value, column, *sum);
+            let first = S::load(panel);
+            let second = if VECTORS > 1 { S::load(panel.add(S::LANES)) } else { first };
+            unroll!(ROW in [0 1 2 3 4 5 6 7 8 9 10 11 12 13] {
+                if ROW < ROWS {
+                    let value = S::splat(*a.add(ROW));
+                    sums[ROW][0] = S::multiply_add(value, first, sums[ROW][0]);
+                    if VECTORS > 1 {
+                        sums[ROW][1] = S::multiply_add(value, second, sums[ROW][1]);
+                    }
                 }
-            }
+            });
             a = a.add(ROWS);
             panel = panel.add(VECTORS * S::LANES);
         }
-        for (row, sums) in sums.iter().enumerate() {
-            for (v, sum) in sums.iter().enumerate() {
-                S::store(out.add((row * VECTORS + v) * S::LANES), *sum);
+        unroll!(ROW in [0 1 2 3 4 5 6 7 8 9 10 11 12 13] {
+            if ROW < ROWS {
+                S::store(out.add(ROW * VECTORS * S::LANES), sums[ROW][0]);
+                if VECTORS > 1 {
+                    S::store(out.add((ROW * VECTORS + 1) * S::LANES), sums[ROW][1]);
+                }
             }
-        }
+        });
     }
 }
 
@@ -92,22 +101,32 @@ unsafe fn dot<S: Simd, const I: usize, const J: usize>(
         let mut at = 0;
         while at < length {
             let mut left = [S::zero(); I];
-            for (i, left) in left.iter_mut().enumerate() {
-                *left = S::load(a.add(i * a_stride + at));
-            }
-            for j in 0..J {
-                let right = S::load(b.add(j * b_stride + at));
-                for i in 0..I {
-                    sums[i][j] = S::multiply_add(left[i], right, sums[i][j]);
+            unroll!(ROW in [0 1 2 3] {
+                if ROW < I {
+                    left[ROW] = S::load(a.add(ROW * a_stride + at));
                 }
-            }
+            });
+            unroll!(COLUMN in [0 1 2 3 4 5] {
+                if COLUMN < J {
+                    let right = S::load(b.add(COLUMN * b_stride + at));
+                    unroll!(ROW in [0 1 2 3] {
+                        if ROW < I {
+                            sums[ROW][COLUMN] = S::multiply_add(left[ROW], right, sums[ROW][COLUMN]);
+                        }
+                    });
+                }
+            });
             at += S::LANES;
         }
-        for (i, sums) in sums.iter().enumerate() {
-            for (j, sum) in sums.iter().enumerate() {
-                *out.add(i * DOT_B + j) += S::sum(*sum);
+        unroll!(ROW in [0 1 2 3] {
+            if ROW < I {
+                unroll!(COLUMN in [0 1 2 3 4 5] {
+                    if COLUMN < J {
+                        *out.add(ROW * DOT_B + COLUMN) += S::sum(sums[ROW][COLUMN]);
+                    }
+                });
             }
-        }
+        });
     }
 }
 
@@ -164,7 +183,7 @@ unsafe fn gather<S: Simd>(
 
 /// Names the instantiations of the generic loops for one instruction set.
 macro_rules! kernels {
-    ($set:ty, $name:literal, $tile:ident, $dot:ident, $gather:ident, [$($rows:literal)*], $most:literal $(, $feature:meta)*) => {
+    ($set:ty, $tile:ident, $dot:ident, $gather:ident, [$($rows:literal)*] $(, $feature:meta)*) => {
         $(#[$feature])*
         unsafe fn $tile(rows: usize, vectors: usize, k: usize, a: *const f32, panel: *const f32, out: *mut f32) {
             unsafe {
@@ -197,12 +216,12 @@ macro_rules! kernels {
     };
 }
 
-kernels!(Portable, "portable", tile_portable, dot_portable, gather_portable, [1 2 3 4 5 6], 6);
+kernels!(Portable, tile_portable, dot_portable, gather_portable, [1 2 3 4 5 6]);
 #[cfg(target_arch = "x86_64")]
-kernels!(super::simd::Avx512, "AVX-512", tile_avx512, dot_avx512, gather_avx512,
-    [1 2 3 4 5 6 7 8 9 10 11 12 13 14], 14, target_feature(enable = "avx512f,avx2,fma"));
+kernels!(super::simd::Avx512, tile_avx512, dot_avx512, gather_avx512,
+    [1 2 3 4 5 6 7 8 9 10 11 12 13 14], target_feature(enable = "avx512f,avx2,fma"));
 #[cfg(target_arch = "x86_64")]
-kernels!(super::simd::Avx2, "AVX2", tile_avx2, dot_avx2, gather_avx2, [1 2 3 4 5 6], 6, target_feature(enable = "avx2,fma"));
+kernels!(super::simd::Avx2, tile_avx2, dot_avx2, gather_avx2, [1 2 3 4 5 6], target_feature(enable = "avx2,fma"));
 
 static PORTABLE: Kernels =
     Kernels { name: "portable", lanes: 8, rows: 6, tile: tile_portable, dot: dot_portable, gather: gather_portable };

@@ -58,27 +58,29 @@ pub fn weight_gradient(
         let outputs_here = band.min(outputs - first_output);
         let depth = inputs_here * taps.len();
         let round = ROUND.min(grid.len().next_multiple_of(kernels.lanes));
-        with_scratch((depth + ROWS) * round, |scratch| {
-            let (right, left) = scratch.split_at_mut(depth * round);
+        // Not a power of two, or all rows would compete for the same lines of the cache.
+        let length = round + kernels.lanes;
+        with_scratch((depth + ROWS) * length, |scratch| {
+            let (right, left) = scratch.split_at_mut(depth * length);
             for start in (0..grid.len()).step_by(round) {
                 let count = round.min(grid.len() - start);
                 let vectors = count.div_ceil(kernels.lanes);
-                let length = vectors * kernels.lanes;
+                let used = vectors * kernels.lanes;
                 let here = (first_input, inputs_here);
-                gather(kernels, &source, &taps, here, &grid, (start, count), vectors, right);
+                gather(kernels, &source, &taps, here, &grid, (start, count), (vectors, length), right);
                 for top in (first_output..first_output + outputs_here).step_by(ROWS) {
                     let rows_here = ROWS.min(first_output + outputs_here - top);
                     let tap = [Tap { plane: 0, dy: 0, dx: 0 }];
-                    gather(kernels, &rows, &tap, (top, rows_here), &grid, (start, count), vectors, left);
+                    gather(kernels, &rows, &tap, (top, rows_here), &grid, (start, count), (vectors, length), left);
                     for j in (0..depth).step_by(DOT_B) {
                         let wide = DOT_B.min(depth - j);
                         for i in (0..rows_here).step_by(DOT_A) {
                             let tall = DOT_A.min(rows_here - i);
                             let mut block = [0.0; DOT_A * DOT_B];
-                            // SAFETY: the gathered rows are `length` long, a multiple of the lanes.
+                            // SAFETY: the gathered rows are `length >= used` long, `used` a multiple of the lanes.
                             unsafe {
                                 let (a, b) = (left[i * length..].as_ptr(), right[j * length..].as_ptr());
-                                (kernels.dot)(tall, wide, length, a, length, b, length, block.as_mut_ptr());
+                                (kernels.dot)(tall, wide, used, a, length, b, length, block.as_mut_ptr());
                             }
                             for (y, block) in block.chunks_exact(DOT_B).take(tall).enumerate() {
                                 let place = ((top + i + y) * inputs + first_input) * taps.len() + j;

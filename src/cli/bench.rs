@@ -1,0 +1,238 @@
+//! `counterpart bench`: the time of one step of what the program does all day, on seeded random weights of full width.
+//!
+//! The cases and their work are those that a PyTorch script can do too, so that both can be compared: 64x64 pixels,
+//! float32, running statistics except in training, gradients only where a case needs them.
+
+use super::options::{Compute, Json};
+use super::output;
+use super::train::at_least_one;
+use crate::data::Augmentation;
+use crate::model_file::{LossConfig, Network};
+use crate::nam::train::{Images, NamSettings, NamTrainer, Trainer, VaeNamSettings, VaeNamTrainer};
+use crate::nam::{NetworkSet, SolveSettings, Solver};
+use crate::nets::weights::{Initialiser, normal_values};
+use crate::nets::{
+    Encoder, EncoderConfig, Generator, GeneratorConfig, Mapping, MappingConfig, Params, Perceptual, PerceptualConfig,
+    PerceptualKind, Statistics, Weights,
+};
+use crate::{Picture, Result, prior};
+use candle_core::{Device, Tensor};
+use clap::{Args, ValueEnum};
+use rand::SeedableRng;
+use rand::rngs::StdRng;
+use std::sync::Arc;
+use std::time::Instant;
+
+/// Iterations that are not counted: the first touches of memory, the caches.
+const WARM_UP: usize = 2;
+/// The seed of weights and inputs.
+const SEED: u64 = 0;
+/// nz.
+const LATENT: usize = 100;
+
+/// Times one case and prints the median.
+#[derive(Args, Debug)]
+pub struct Bench {
+    /// What is timed
+    #[arg(value_enum)]
+    case: Case,
+    /// Images or codes at once
+    #[arg(long, value_name = "N", default_value_t = 16, value_parser = at_least_one)]
+    batch: usize,
+    /// Counted iterations; two more come before them
+    #[arg(long, value_name = "K", default_value_t = 10, value_parser = at_least_one)]
+    iterations: usize,
+    #[command(flatten)]
+    compute: Compute,
+    #[command(flatten)]
+    json: Json,
+}
+
+/// The cases.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Case {
+    /// G(z): DCGAN, f = 64, nz = 100
+    Generator,
+    /// T(x): F = 32
+    Mapping,
+    /// E(y), then G(mu): one amortised counterpart a row
+    Encoder,
+    /// One step of solving for z by pixel L1
+    SolvePixel,
+    /// The same with four levels of VGG16 at full width
+    SolveVgg16,
+    /// The same with three levels of the student (widths 16, 32, 64)
+    SolveStudent,
+    /// One joint step of NAM: T and z
+    TrainMapping,
+    /// One step of VAE-NAM: T and E
+    TrainVaeNam,
+    /// One step of DCGAN: critic, then generator
+    TrainDcgan,
+}
+
+/// One iteration of a case.
+type Step = Box<dyn FnMut() -> Result<()>>;
+
+impl Bench {
+    pub(super) fn run(self) -> Result<()> {
+        let device = self.compute.start()?;
+        let mut step = self.case.prepare(self.batch, &device)?;
+        let mut times = Vec::with_capacity(self.iterations);
+        for i in 0..WARM_UP + self.iterations {
+            let started = Instant::now();
+            step()?;
+            device.synchronize()?;
+            if i >= WARM_UP {
+                times.push(started.elapsed().as_secs_f64());
+            }
+        }
+        times.sort_by(f64::total_cmp);
+        let median = (times[(times.len() - 1) / 2] + times[times.len() / 2]) / 2.0;
+        let case = self.case.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default();
+        let peak = peak_memory_mb();
+        let report = serde_json::json!({
+            "engine": concat!("counterpart ", env!("CARGO_PKG_VERSION")),
+            "case": case,
+            "batch": self.batch,
+            "threads": crate::ops::threads::count(),
+            "device": if device.is_cpu() { "cpu" } else if device.is_cuda() { "cuda" } else { "metal" },
+            "iterations": self.iterations,
+            "median_s": median,
+            "peak_rss_mb": peak,
+        });
+        self.json.write(&report)?;
+        if self.json.json.is_some() {
+            return Ok(());
+        }
+        let memory = peak.map(|peak| format!(", at most {peak:.0} MB")).unwrap_or_default();
+        output::line(&format!("{case}, batch {}: {:.2} ms{memory}", self.batch, median * 1e3))
+    }
+}
+
+/// The most memory this process has held so far, where the system tells.
+fn peak_memory_mb() -> Option<f64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    Some(line.trim().trim_end_matches("kB").trim().parse::<f64>().ok()? / 1024.0)
+}
+
+impl Case {
+    /// Everything that is done once; what is left is the step.
+    fn prepare(self, n: usize, device: &Device) -> Result<Step> {
+        let y_values: Vec<f32> = normal(n * 3 * 64 * 64, 1).into_iter().map(|v| (v * 0.4).clamp(-1.0, 1.0)).collect();
+        let y = Tensor::from_vec(y_values.clone(), (n, 3, 64, 64), device)?;
+        let z = Tensor::from_vec(normal(n * LATENT, 2), (n, LATENT), device)?;
+        let g_config = GeneratorConfig::default();
+        let generator =
+            || Generator::new(&g_config, &Params::frozen(g_config.initial_weights(SEED, device)?)).map(Arc::new);
+        let t_config = MappingConfig::default();
+        let mapping =
+            || Mapping::new(&t_config, &Params::frozen(t_config.initial_weights(SEED, device)?)).map(Arc::new);
+        let e_config = EncoderConfig::default();
+        let images = || Images::from_tensor(&y);
+        Ok(match self {
+            Self::Generator => {
+                let g = generator()?;
+                Box::new(move || g.forward(&z, Statistics::Running).map(drop))
+            }
+            Self::Mapping => {
+                let t = mapping()?;
+                Box::new(move || t.forward(&y, Statistics::Running).map(drop))
+            }
+            Self::Encoder => {
+                let g = generator()?;
+                let e = Encoder::new(&e_config, &Params::frozen(e_config.initial_weights(SEED, device)?))?;
+                Box::new(move || {
+                    let posterior = e.forward(&y, Statistics::Running)?;
+                    g.forward(&posterior.mu, Statistics::Running).map(drop)
+                })
+            }
+            Self::SolvePixel | Self::SolveVgg16 | Self::SolveStudent => {
+                let (loss, perceptual) = match self {
+                    Self::SolveVgg16 => (LossConfig::perceptual(4), Some(vgg16(device)?)),
+                    Self::SolveStudent => (LossConfig::perceptual(3), Some(student(device)?)),
+                    _ => (LossConfig::default(), None),
+                };
+                let perceptual = perceptual.map(Arc::new);
+                let networks =
+                    NetworkSet { generator: generator()?, mapping: mapping()?, encoder: None, perceptual, loss };
+                let settings = SolveSettings { at_once: n, ..SolveSettings::default() };
+                let mut solver = Solver::new(Arc::new(networks), &y, z, settings)?;
+                Box::new(move || solver.step().map(drop))
+            }
+            Self::TrainMapping => {
+                let settings = NamSettings { batch: n, steps: usize::MAX, ..NamSettings::default() };
+                let mut trainer = NamTrainer::new(settings, generator()?, images()?, None, device)?;
+                Box::new(move || trainer.step().map(drop))
+            }
+            Self::TrainVaeNam => {
+                let settings = VaeNamSettings {
+                    batch: n,
+                    steps: usize::MAX,
+                    warm_up_epochs: 0,
+                    shift: 0,
+                    ..VaeNamSettings::default()
+                };
+                let mut trainer = VaeNamTrainer::new(settings, generator()?, images()?, None, device)?;
+                Box::new(move || trainer.step().map(drop))
+            }
+            Self::TrainDcgan => {
+                let settings = prior::Settings {
+                    method: prior::Method::Dcgan,
+                    batch: n,
+                    steps: usize::MAX,
+                    augmentation: Augmentation::default(),
+                    ..prior::Settings::default()
+                };
+                let pictures: Vec<Picture> = y_values
+                    .chunks_exact(3 * 64 * 64)
+                    .map(|planes| Picture::from_planes(planes, 3, 64, 64))
+                    .collect::<Result<_>>()?;
+                let images = Arc::new(crate::data::Images::new(&pictures, 3)?);
+                let mut trainer = prior::Trainer::new(settings, images, device)?;
+                Box::new(move || trainer.step().map(drop))
+            }
+        })
+    }
+}
+
+fn normal(count: usize, seed: u64) -> Vec<f32> {
+    normal_values(&mut StdRng::seed_from_u64(seed), count, 0.0, 1.0)
+}
+
+fn vgg16(device: &Device) -> Result<Perceptual> {
+    let widths = vec![64, 64, 128, 128, 256, 256, 256, 512, 512, 512, 512, 512, 512];
+    let config = PerceptualConfig { kind: PerceptualKind::Vgg16, widths, normalise: true };
+    Perceptual::new(&config, &Params::frozen(he_normal(&config, device)?))
+}
+
+fn student(device: &Device) -> Result<Perceptual> {
+    let config = PerceptualConfig::default();
+    Perceptual::new(&config, &Params::frozen(he_normal(&config, device)?))
+}
+
+/// Kernels N(0, 2 / fan-in), biases 0.
+fn he_normal(config: &impl Network, device: &Device) -> Result<Weights> {
+    let mut start = Initialiser::new(SEED, device);
+    for (name, shape) in config.shapes()? {
+        let fan_in: usize = shape[1..].iter().product();
+        let deviation = if shape.len() == 4 { (2.0 / fan_in as f32).sqrt() } else { 0.0 };
+        start.normal(&name, &shape, 0.0, deviation)?;
+    }
+    Ok(start.finish())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn small_cases_run_more_than_once() {
+        for case in [Case::Generator, Case::Mapping, Case::Encoder, Case::SolvePixel] {
+            let mut step = case.prepare(1, &Device::Cpu).unwrap();
+            step().unwrap();
+            step().unwrap();
+        }
+    }
+}

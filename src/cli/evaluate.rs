@@ -1,0 +1,130 @@
+//! `counterpart evaluate`: the papers' measures on images that training never saw.
+
+use super::inputs::{Overrides, tensor_of};
+use super::interrupt;
+use super::model::ModelOption;
+use super::options::{Compute, Json, Seed};
+use super::progress::Progress;
+use super::train::at_least_one;
+use super::train::images::ImageOptions;
+use crate::evaluate::{How, Measures, Settings, measure};
+use crate::{Error, Result};
+use clap::{Args, ValueEnum};
+use serde_json::json;
+use std::path::PathBuf;
+
+/// Measures a model on images that its training never saw.
+#[derive(Args, Debug)]
+pub struct Evaluate {
+    /// Images of Y; for a model of line drawings, photographs whose drawings are taken. Several folders are one set
+    #[arg(long, value_name = "PATH", required = true, num_args = 1..)]
+    images: Vec<PathBuf>,
+    /// The images are drawings already
+    #[arg(long)]
+    drawings: bool,
+    /// Uses the part K of N, counted from 0: a part that training did not use
+    #[arg(long, value_name = "K/N", default_value = "0/1")]
+    part: super::train::images::Part,
+    /// Images that are measured, drawn from the part
+    #[arg(long, value_name = "N", default_value_t = 64, value_parser = at_least_one)]
+    count: usize,
+    #[command(flatten)]
+    model: ModelOption,
+    #[command(flatten)]
+    overrides: Overrides,
+    /// How counterparts are found [default: all ways that the model has]
+    #[arg(long, value_enum, value_name = "HOW")]
+    how: Vec<HowChoice>,
+    /// Counterparts of each image
+    #[arg(long, value_name = "N", default_value_t = 16, value_parser = at_least_one)]
+    starts: usize,
+    /// Steps of solving
+    #[arg(long, value_name = "N", default_value_t = 100, value_parser = at_least_one)]
+    steps: usize,
+    #[command(flatten)]
+    seed: Seed,
+    #[command(flatten)]
+    compute: Compute,
+    #[command(flatten)]
+    json: Json,
+}
+
+/// `--how`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum HowChoice {
+    /// Samples of the encoder's posterior
+    Sample,
+    /// Solving from random starts
+    Solve,
+    /// Solving from samples of the posterior
+    Refine,
+}
+
+impl Evaluate {
+    pub(super) fn run(self) -> Result<()> {
+        let device = self.compute.start()?;
+        let model = self.model.open(&device)?;
+        let set = ImageOptions::open_part(&self.images, self.part, 2)?;
+        // A seeded draw, not the first by name, which may all be of one kind.
+        let share = (self.count as f64 / set.len() as f64).min(1.0);
+        let set = set.part(0.0..share, self.seed.seed.wrapping_add(1));
+        let how_prepared = self.overrides.apply(&model.manifest, !self.drawings);
+        interrupt::listen();
+        let prepared = super::train::images::prepare_set(&set, &how_prepared, 2)?;
+        let pictures: Vec<_> = prepared.iter().collect();
+        let y = tensor_of(&pictures, model.manifest.channels_y, &device)?;
+        let ways = if !self.how.is_empty() {
+            self.how.clone()
+        } else if model.encoder.is_some() {
+            vec![HowChoice::Sample, HowChoice::Solve]
+        } else {
+            vec![HowChoice::Solve]
+        };
+        let settings = Settings { starts: self.starts, steps: self.steps, seed: self.seed.seed };
+        let mut all = Vec::new();
+        for way in ways {
+            let how = match way {
+                HowChoice::Sample => How::Sample,
+                HowChoice::Solve => How::Solve,
+                HowChoice::Refine => How::Refine,
+            };
+            let mut progress = Progress::new("Measuring", "images", 0, pictures.len() as u64);
+            let measures = measure(&model, &y, how, settings, |done| {
+                progress.at(done as u64, String::new);
+                !interrupt::happened()
+            })?;
+            drop(progress);
+            self.say(&measures)?;
+            all.push(measures);
+        }
+        if all.is_empty() {
+            return Err(Error::new("Nothing was measured."));
+        }
+        self.json.write(&json!({ "model": model.manifest.title, "images": set.title(), "measures": all }))
+    }
+
+    fn say(&self, measures: &Measures) -> Result<()> {
+        let Measures { images, starts, steps, .. } = measures;
+        let way = match measures.how {
+            How::Sample => format!("{starts} samples of the posterior"),
+            How::Solve => format!("{starts} random starts, {steps} steps"),
+            How::Refine => format!("{starts} samples of the posterior, {steps} steps"),
+        };
+        let perceptual = measures.diversity_perceptual.map(|d| format!(", perceptual {d:.4}")).unwrap_or_default();
+        for line in [
+            format!("{images} images, {way}, {:.2} s each", measures.seconds),
+            format!(
+                "  L1 of T(G(z)) to y: best {:.4}, all {:.4}; of other images' counterparts {:.4}",
+                measures.l1_best, measures.l1_mean, measures.l1_of_others
+            ),
+            format!("  own counterpart better than another's: {:.1} % (chance 50 %)", 100.0 * measures.own_share),
+            format!(
+                "  diversity of the counterparts of one image: L1 {:.4}{perceptual}; between images L1 {:.4}",
+                measures.diversity_l1, measures.across_l1
+            ),
+        ] {
+            self.json.say(&line)?;
+        }
+        Ok(())
+    }
+}

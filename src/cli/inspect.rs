@@ -1,0 +1,121 @@
+//! `counterpart inspect`: what a model file, or a file with one network, says of itself.
+
+use super::options::Json;
+use super::{loss, output};
+use crate::data::YKind;
+use crate::model_file::{About, Manifest, Model, Network, Part, TrainingRecord};
+use crate::nets::{GeneratorConfig, PerceptualConfig};
+use crate::{Because, Result};
+use candle_core::Device;
+use clap::Args;
+use serde_json::{Value, json};
+use std::path::{Path, PathBuf};
+
+/// Prints the manifest of a model file, after the same checks as when it is used.
+#[derive(Args, Debug)]
+pub struct Inspect {
+    /// The file; also one with a generator or a perceptual student alone, or the name of a model that comes with the
+    /// program
+    model: PathBuf,
+    #[command(flatten)]
+    json: Json,
+}
+
+impl Inspect {
+    pub(super) fn run(self) -> Result<()> {
+        let option = super::model::ModelOption { model: Some(self.model.clone()) };
+        let error = match option.open(&Device::Cpu) {
+            Ok(model) => return self.model(&model),
+            Err(error) => error,
+        };
+        if let Ok(part) = Part::<GeneratorConfig>::open(&self.model, &Device::Cpu) {
+            return self.part(&part);
+        }
+        if let Ok(part) = Part::<PerceptualConfig>::open(&self.model, &Device::Cpu) {
+            return self.part(&part);
+        }
+        Err(error)
+    }
+
+    fn model(&self, model: &Model) -> Result<()> {
+        let manifest = &model.manifest;
+        let Manifest { title, domain_x, domain_y, size, channels_x, channels_y, latent, .. } = manifest;
+        let json = &self.json;
+        json.say(&format!("{title}: {domain_y} to {domain_x} (format {})", manifest.format_version))?;
+        json.say(&format!(
+            "  images      {size}x{size}, {channels_x} channels of X, {channels_y} of Y ({}); {} samples",
+            manifest.y_kind.name(),
+            model.samples.len()
+        ))?;
+        let count = |prefix: &str| model.weights().below(prefix).elements();
+        json.say(&format!(
+            "  generator   f = {}, nz = {latent}, {} values",
+            manifest.generator.width,
+            count(GeneratorConfig::PREFIX)
+        ))?;
+        json.say(&format!("  mapping     F = {}, {} values", manifest.mapping.width, count("mapping.")))?;
+        if let Some(encoder) = &manifest.encoder {
+            json.say(&format!("  encoder     f = {}, {} values", encoder.width, count("encoder.")))?;
+        }
+        if let Some(perceptual) = &manifest.perceptual {
+            let levels = perceptual.levels();
+            json.say(&format!("  perceptual  {levels} levels, {} values", count(PerceptualConfig::PREFIX)))?;
+        }
+        json.say(&format!("  loss        {}", loss::format(&manifest.loss)))?;
+        let held_out = &manifest.held_out;
+        if let (Some(middle), Some(high)) = (held_out.percentiles.get(50), held_out.percentiles.get(95)) {
+            let images = held_out.images;
+            json.say(&format!("  held out    {images} images: median loss {middle:.4}, 95th percentile {high:.4}"))?;
+        }
+        self.records(&manifest.training)?;
+        if !manifest.licence.is_empty() {
+            json.say(&format!("  licence     {}", manifest.licence))?;
+        }
+        let mut report = serde_json::to_value(manifest).because(|| "The manifest cannot be written as JSON.")?;
+        report["samples"] = json!(model.samples.len());
+        report["values"] = json!(model.weights().elements());
+        json.write(&report)
+    }
+
+    fn part<N: Network>(&self, part: &Part<N>) -> Result<()> {
+        let config = serde_json::to_value(&part.config).because(|| "The shape cannot be written as JSON.")?;
+        self.json.say(&format!("{}: a {} alone, {} values", shown(&self.model), N::NAME, part.weights.elements()))?;
+        self.json.say(&format!("  shape       {config}"))?;
+        let About { training, licence, .. } = &part.about;
+        self.records(training)?;
+        if !licence.is_empty() {
+            self.json.say(&format!("  licence     {licence}"))?;
+        }
+        let about: Value = serde_json::to_value(&part.about).because(|| "The record cannot be written as JSON.")?;
+        self.json.write(&json!({ "part": N::NAME, "config": config, "about": about }))
+    }
+
+    fn records(&self, training: &[TrainingRecord]) -> Result<()> {
+        for record in training {
+            let TrainingRecord { stage, method, data, images, seed, steps, batch, seconds, .. } = record;
+            let took = output::duration(*seconds);
+            self.json.say(&format!(
+                "  {stage:<11} {method}, {images} images of {data}, {steps} steps of {batch}, seed {seed}, {took}"
+            ))?;
+            for (name, value) in &record.quality {
+                self.json.say(&format!("              {name}: {value:.4}"))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn shown(path: &Path) -> String {
+    path.file_name().map_or_else(|| path.display().to_string(), |name| name.to_string_lossy().into_owned())
+}
+
+impl YKind {
+    /// The name on the command line.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Edges => "edges",
+            Self::AsIs => "as-is",
+            Self::Grey => "grey",
+        }
+    }
+}

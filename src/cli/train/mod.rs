@@ -1,0 +1,35 @@
+//! `counterpart train`: a prior, a perceptual student, a mapping.
+
+mod drive;
+mod files;
+pub(super) mod images;
+mod mapping;
+mod mapping_settings;
+mod prior;
+
+pub(super) use drive::{at_least_one, check_rate};
+
+use crate::Result;
+use clap::Subcommand;
+
+/// The trainings.
+#[derive(Subcommand, Debug)]
+pub enum Train {
+    /// Trains a generator of the domain X
+    Prior(Box<prior::Prior>),
+    /// Trains a mapping from X to Y, and makes a model file
+    Mapping(Box<mapping::TrainMapping>),
+}
+
+impl Train {
+    /// Runs the training.
+    ///
+    /// # Errors
+    /// With a sentence about what went wrong.
+    pub fn run(self) -> Result<()> {
+        match self {
+            Self::Prior(prior) => prior.run(),
+            Self::Mapping(mapping) => mapping.run(),
+        }
+    }
+}

@@ -1,0 +1,231 @@
+//! `counterpart train prior`: a generator of the domain X.
+
+use super::drive::{Run, Schedule, at_least_one, check_rate, drive};
+use super::files::Files;
+use super::images::{ImageOptions, Prepared};
+use crate::cli::options::{Compute, Seed};
+use crate::cli::output;
+use crate::data::{Augmentation, Images, Preparation, Treatment};
+use crate::model_file::{About, Part, Storage, TrainingRecord};
+use crate::nets::GeneratorConfig;
+use crate::prior::{Method, Settings, Trainer};
+use crate::{Error, Picture, Result};
+use clap::{Args, ValueEnum};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// Pictures on a sheet of samples, and how many stand in a row.
+const SAMPLES: (usize, usize) = (64, 8);
+
+/// Trains a generator of the domain X.
+#[derive(Args, Debug)]
+#[command(after_help = "Beside OUT.safetensors stand OUT.checkpoint (what --resume goes on from; settings, batch and \
+                        seed come from it), OUT.samples.png and OUT.losses.jsonl.")]
+pub struct Prior {
+    /// How the generator learns the domain
+    #[arg(long, value_enum, default_value = "sngan")]
+    method: MethodChoice,
+    /// Rows and columns of the images
+    #[arg(long, value_name = "32|64|128", default_value_t = 64)]
+    size: usize,
+    /// nz, values in a latent code
+    #[arg(long, value_name = "NZ", default_value_t = 100, value_parser = at_least_one)]
+    latent: usize,
+    /// f, channels of the generator's last hidden layer
+    #[arg(long, value_name = "F", default_value_t = 64, value_parser = at_least_one)]
+    width: usize,
+    /// Channels of the images: 3, or 1 for grey
+    #[arg(long, value_name = "1|3", default_value_t = 3)]
+    channels: usize,
+    /// f of the critic, or of the VAE's encoder
+    #[arg(long, value_name = "F", default_value_t = 64, value_parser = at_least_one)]
+    critic_width: usize,
+    #[command(flatten)]
+    images: ImageOptions,
+    #[command(flatten)]
+    training: Training,
+    #[command(flatten)]
+    schedule: Schedule,
+    #[command(flatten)]
+    seed: Seed,
+    #[command(flatten)]
+    compute: Compute,
+}
+
+#[derive(Args, Debug)]
+#[command(next_help_heading = "Training")]
+struct Training {
+    /// Where the generator goes
+    #[arg(long, value_name = "G.safetensors")]
+    out: PathBuf,
+    /// Goes on from the checkpoint beside OUT
+    #[arg(long)]
+    resume: bool,
+    /// Steps of the whole training [default: 10000; resumed: as it was]
+    #[arg(long, value_name = "N", value_parser = at_least_one)]
+    steps: Option<usize>,
+    /// Images in a step
+    #[arg(long, value_name = "N", default_value_t = 32, value_parser = at_least_one)]
+    batch: usize,
+    /// Adam's step size for the generator
+    #[arg(long, value_name = "RATE", default_value_t = 2e-4)]
+    learning_rate: f64,
+    /// Adam's step size for the critic, or for the codes of GLO [default: that of the generator; glo: 0.01]
+    #[arg(long, value_name = "RATE")]
+    second_learning_rate: Option<f64>,
+    /// Lowers the step sizes to a tenth over this share of the steps at the end
+    #[arg(long, value_name = "SHARE", default_value_t = 0.0)]
+    cool_down: f64,
+    /// The share of the old in each step of the moving average of the generator's weights
+    #[arg(long, value_name = "SHARE", default_value_t = 0.999)]
+    ema: f64,
+    /// The weight of the VAE's KL term
+    #[arg(long, value_name = "WEIGHT", default_value_t = 1e-3)]
+    kl: f64,
+    /// Shifts images by at most so many pixels
+    #[arg(long, value_name = "PIXELS", default_value_t = 0)]
+    shift: usize,
+    /// Mirrors every second image: only for domains without a side
+    #[arg(long)]
+    flip: bool,
+    /// What the images' licence is and where they come from, for the manifest
+    #[arg(long, value_name = "TEXT", default_value = "")]
+    licence: String,
+}
+
+/// `--method`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum MethodChoice {
+    /// Against a critic with batch normalisation.
+    Dcgan,
+    /// Against a critic with spectral normalisation.
+    Sngan,
+    /// As the decoder of a variational auto-encoder.
+    Vae,
+    /// With a learned code for each image.
+    Glo,
+}
+
+impl Prior {
+    fn settings(&self) -> Result<Settings> {
+        let training = &self.training;
+        let method = match self.method {
+            MethodChoice::Dcgan => Method::Dcgan,
+            MethodChoice::Sngan => Method::Sngan,
+            MethodChoice::Vae => Method::Vae,
+            MethodChoice::Glo => Method::Glo,
+        };
+        check_rate("learning-rate", training.learning_rate)?;
+        let second = if self.method == MethodChoice::Glo { 0.01 } else { training.learning_rate };
+        let second = training.second_learning_rate.unwrap_or(second);
+        check_rate("second-learning-rate", second)?;
+        if ![1, 3].contains(&self.channels) {
+            return Err(Error::new(format!("--channels is 1 or 3, not {}.", self.channels)));
+        }
+        let settings = Settings {
+            method,
+            generator: GeneratorConfig {
+                latent: self.latent,
+                width: self.width,
+                channels: self.channels,
+                size: self.size,
+            },
+            critic_width: self.critic_width,
+            batch: training.batch,
+            steps: training.steps.unwrap_or(Settings::default().steps),
+            learning_rate: training.learning_rate,
+            second_learning_rate: second,
+            cool_down: training.cool_down,
+            average: training.ema,
+            kl: training.kl,
+            augmentation: Augmentation { shift: training.shift, flip: training.flip },
+            seed: self.seed.seed,
+        };
+        settings.check()?;
+        Ok(settings)
+    }
+
+    pub(super) fn run(self) -> Result<()> {
+        let settings = self.settings()?;
+        crate::model_file::Network::shapes(&settings.generator)?;
+        let files = Files::new(&self.training.out, self.training.resume)?;
+        let device = self.compute.start()?;
+        let treatment = if self.channels == 1 { Treatment::Grey } else { Treatment::AsIs };
+        let Prepared { pictures, title, preparation } = self.images.prepare(self.size, treatment, 2)?;
+        let images = Arc::new(Images::new(&pictures, self.channels)?);
+        let trainer = if self.training.resume {
+            Trainer::resume(&files.checkpoint(), self.training.steps, images.clone(), &device)?
+        } else {
+            Trainer::new(settings, images.clone(), &device)?
+        };
+        let what = format!("Training on {} images", images.len());
+        let mut run = PriorRun { trainer, images: images.len(), title, preparation, options: self };
+        let schedule = run.options.schedule;
+        let (finished, seconds) = drive(&mut run, &what, &files, schedule)?;
+        if finished {
+            let (out, took) = (files.out().display(), output::duration(seconds));
+            output::line(&format!("{out}: a generator, trained for {} steps in {took}.", run.trainer.steps()))?;
+        }
+        Ok(())
+    }
+}
+
+struct PriorRun {
+    trainer: Trainer,
+    images: usize,
+    title: String,
+    preparation: Preparation,
+    options: Prior,
+}
+
+impl Run for PriorRun {
+    fn step_count(&self) -> usize {
+        self.trainer.steps()
+    }
+
+    fn steps(&self) -> usize {
+        self.trainer.settings().steps
+    }
+
+    fn step(&mut self) -> Result<Vec<(&'static str, f32)>> {
+        Ok(self.trainer.step()?.losses)
+    }
+
+    fn save_checkpoint(&self, path: &Path) -> Result<()> {
+        self.trainer.checkpoint()?.save(path)
+    }
+
+    fn samples(&self) -> Result<(Vec<Picture>, usize)> {
+        Ok((self.trainer.samples(SAMPLES.0)?, SAMPLES.1))
+    }
+
+    fn save(&self, path: &Path, seconds: f64) -> Result<()> {
+        let settings = self.trainer.settings();
+        let text = |value: serde_json::Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+        let json = serde_json::to_value(settings).unwrap_or_default();
+        let rest = json.as_object().into_iter().flatten();
+        let known = ["method", "generator", "batch", "steps", "seed"];
+        let rest: BTreeMap<String, String> =
+            rest.filter(|(key, _)| !known.contains(&key.as_str())).map(|(k, v)| (k.clone(), text(v.clone()))).collect();
+        let record = TrainingRecord {
+            stage: "prior".into(),
+            method: text(json["method"].clone()),
+            data: self.title.clone(),
+            images: self.images,
+            seed: settings.seed,
+            steps: self.trainer.steps(),
+            batch: settings.batch,
+            seconds,
+            program: env!("CARGO_PKG_VERSION").into(),
+            settings: rest,
+            quality: BTreeMap::new(),
+        };
+        let about = About {
+            training: vec![record],
+            preparation: self.preparation.clone(),
+            licence: self.options.training.licence.clone(),
+        };
+        Part { config: settings.generator.clone(), weights: self.trainer.weights()?, about }.save(path, Storage::F32)
+    }
+}

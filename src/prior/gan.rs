@@ -1,0 +1,91 @@
+//! Generators trained against a critic: DCGAN and SN-GAN.
+
+use super::settings::{Method, Settings};
+use crate::Result;
+use crate::nets::{Critic, CriticConfig, Generator, Params, Statistics};
+use crate::ops::{Activation, Adam, AdamConfig, activate};
+use candle_core::{Device, Tensor};
+
+/// The critic with its optimiser.
+pub struct Opponent {
+    pub(super) params: Params,
+    critic: Critic,
+    pub(super) adam: Adam,
+    hinge: bool,
+}
+
+impl Opponent {
+    pub(super) fn new(settings: &Settings, device: &Device) -> Result<Self> {
+        let hinge = settings.method == Method::Sngan;
+        let config = CriticConfig {
+            outputs: 1,
+            width: settings.critic_width,
+            channels: settings.generator.channels,
+            size: settings.generator.size,
+            spectral: hinge,
+        };
+        let params = Params::trainable(&config.initial_weights(settings.seed.wrapping_add(1), device)?)?;
+        let critic = Critic::new(&config, &params)?;
+        let variables = params.vars().into_iter().map(|(_, variable)| variable).collect();
+        let rates = AdamConfig { learning_rate: settings.second_learning_rate, ..AdamConfig::default() };
+        Ok(Self { params, critic, adam: Adam::new(variables, rates), hinge })
+    }
+
+    /// One step of the critic, then one of the generator, on the same codes. Returns both losses.
+    pub(super) fn step(
+        &mut self,
+        generator: &Generator,
+        adam: &mut Adam,
+        real: &Tensor,
+        z: &Tensor,
+    ) -> Result<(f32, f32)> {
+        let fake = generator.forward(z, Statistics::Batch)?;
+        if self.hinge {
+            self.critic.iterate_power()?;
+        }
+        let loss = self.critic_loss(real, &fake.detach())?;
+        self.adam.step(&loss.backward()?)?;
+        let opinion = self.critic.forward(&fake, Statistics::Batch)?;
+        let generator_loss = if self.hinge { opinion.mean_all()?.neg()? } else { cross_entropy(&opinion, true)? };
+        adam.step(&generator_loss.backward()?)?;
+        Ok((loss.to_scalar()?, generator_loss.to_scalar()?))
+    }
+
+    fn critic_loss(&self, real: &Tensor, fake: &Tensor) -> Result<Tensor> {
+        if !self.hinge {
+            // Each batch by its own statistics, as the DCGAN example has it.
+            let on_real = self.critic.forward(real, Statistics::Batch)?;
+            let on_fake = self.critic.forward(fake, Statistics::Batch)?;
+            return Ok((cross_entropy(&on_real, true)? + cross_entropy(&on_fake, false)?)?);
+        }
+        // No statistics tie the pictures together, so both kinds go through at once.
+        let opinions = self.critic.forward(&Tensor::cat(&[real, fake], 0)?, Statistics::Batch)?;
+        let n = real.dim(0)?;
+        let on_real = activate(&(1.0 - opinions.narrow(0, 0, n)?)?, Activation::Relu)?.mean_all()?;
+        let on_fake = activate(&(1.0 + opinions.narrow(0, n, fake.dim(0)?)?)?, Activation::Relu)?.mean_all()?;
+        Ok((on_real + on_fake)?)
+    }
+}
+
+/// The mean of log(1 + exp(-x)) (a real one is wanted) or of log(1 + exp(x)), without overflow.
+fn cross_entropy(opinion: &Tensor, real: bool) -> Result<Tensor> {
+    let x = if real { opinion.neg()? } else { opinion.clone() };
+    let tail = (x.abs()?.neg()?.exp()? + 1.0)?.log()?;
+    Ok((x.relu()? + tail)?.mean_all()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cross_entropy_is_exact_and_does_not_overflow() {
+        let x = Tensor::new(&[[0.3f32], [-200.0]], &Device::Cpu).unwrap();
+        let wanted = (((-0.3f64).exp() + 1.0).ln() + 200.0) / 2.0;
+        let found = f64::from(cross_entropy(&x, true).unwrap().to_scalar::<f32>().unwrap());
+        assert!((found - wanted).abs() < 1e-4);
+        let wanted = ((0.3f64.exp() + 1.0).ln()) / 2.0;
+        let found = f64::from(cross_entropy(&x, false).unwrap().to_scalar::<f32>().unwrap());
+        assert!((found - wanted).abs() < 1e-5);
+    }
+}
