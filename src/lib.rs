@@ -8,6 +8,7 @@ pub mod data;
 pub mod engine;
 pub mod error;
 pub mod evaluate;
+pub mod export;
 pub mod gpu;
 pub mod model_file;
 pub mod nam;

@@ -3,7 +3,7 @@
 use super::desktop::{Clipping, Desktop};
 use crate::data::{self, Preparation};
 use crate::engine::{Problem, Wake};
-use crate::{Picture, Result};
+use crate::{Picture, Result, export};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -109,9 +109,7 @@ impl Background {
 
     /// Prepares a picture for the model.
     pub fn prepare(&self, number: u64, picture: Arc<Picture>, preparation: Preparation) {
-        self.start("prepare", move |_| {
-            Arrival::Prepared(number, Arc::new(data::prepare(&picture, &preparation)))
-        });
+        self.start("prepare", move |_| Arrival::Prepared(number, Arc::new(data::prepare(&picture, &preparation))));
     }
 
     /// Asks for a picture file.
@@ -133,7 +131,7 @@ impl Background {
     pub fn export(&self, path: PathBuf, grid: impl FnOnce() -> Picture + Send + 'static) {
         self.start("export", move |_| {
             let path = with_png_ending(path);
-            let written: Result<()> = Ok(drop(grid()));
+            let written = export::write_png(&path, &grid());
             Arrival::Exported(written.map(|()| path).map_err(Problem::from))
         });
     }

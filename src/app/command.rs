@@ -233,9 +233,7 @@ impl Command {
             Self::Continue => has_solutions && search.is_some_and(|search| search.can_continue()),
             Self::Stop => matches!(phase, Some(Phase::Refining | Phase::Paused)),
             Self::BetterSolution => has_solutions && search.is_some_and(|search| search.rank(search.chosen) > 0),
-            Self::WorseSolution => {
-                search.is_some_and(|search| search.rank(search.chosen) + 1 < search.order.len())
-            }
+            Self::WorseSolution => search.is_some_and(|search| search.rank(search.chosen) + 1 < search.order.len()),
             Self::FollowBest => search.is_some_and(|search| search.chosen_by_hand),
             Self::ResetDirections => search.is_some_and(|search| search.is_scrubbed()),
             Self::ScaleUp => state.settings.scale < 2.0,
@@ -278,7 +276,8 @@ mod tests {
     #[test]
     fn without_a_model_there_is_nothing_to_search() {
         let state = State::default();
-        let possible: Vec<_> = Command::ALL.into_iter().filter(|c| c.menu() == Menu::Search && c.enabled(&state)).collect();
+        let possible: Vec<_> =
+            Command::ALL.into_iter().filter(|c| c.menu() == Menu::Search && c.enabled(&state)).collect();
         assert!(possible.is_empty(), "{possible:?}");
         assert!(Command::OpenPicture.enabled(&state) && Command::Quit.enabled(&state));
     }

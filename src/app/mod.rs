@@ -8,6 +8,7 @@ mod report;
 mod start;
 pub mod state;
 pub mod theme;
+mod wall_export;
 mod widgets;
 mod window;
 

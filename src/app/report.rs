@@ -96,7 +96,9 @@ impl Reporter {
                 }
             }
         }
-        if self.samples_drawn && let Some(dropped) = self.dropped.take() {
+        if self.samples_drawn
+            && let Some(dropped) = self.dropped.take()
+        {
             self.report.drop_to_samples = Some(millis(dropped));
         }
         self.last_frame = Some(now);

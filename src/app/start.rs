@@ -109,9 +109,7 @@ fn broken(cause: String, was_open: bool) -> Error {
 fn no_window(error: eframe::Error) -> Error {
     match error {
         eframe::Error::AppCreation(cause) => Error::because("The window could not be set up.", cause),
-        eframe::Error::Winit(_) | eframe::Error::WinitEventLoop(_) => {
-            Error::because(NO_DISPLAY, error.to_string())
-        }
+        eframe::Error::Winit(_) | eframe::Error::WinitEventLoop(_) => Error::because(NO_DISPLAY, error.to_string()),
         other => Error::because(
             "No window could be opened: neither Vulkan nor OpenGL draws on this display; install a graphics driver \
              (Debian and Ubuntu: apt install mesa-vulkan-drivers libegl1 libgl1-mesa-dri). The subcommands work \

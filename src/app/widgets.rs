@@ -5,7 +5,9 @@ use super::state::State;
 use super::theme::{self, GAP, PICTURE_RADIUS, tokens};
 use crate::Picture;
 use crate::gpu::{Look, Mode, Painter};
-use eframe::egui::{self, Align2, Color32, CornerRadius, Rect, Response, RichText, Role, Sense, Stroke, Vec2, WidgetInfo};
+use eframe::egui::{
+    self, Align2, Color32, CornerRadius, Rect, Response, RichText, Role, Sense, Stroke, Vec2, WidgetInfo,
+};
 use std::sync::Arc;
 
 /// What panels draw with, and what they ask for.
@@ -72,7 +74,11 @@ impl Scene<'_> {
 
     /// A button for a command, greyed when it cannot be done now.
     pub fn command(&mut self, ui: &mut egui::Ui, command: Command) -> Response {
-        self.styled_command(ui, command, egui::Button::new(command.label().trim_end_matches('…').to_owned() + dots(command)))
+        self.styled_command(
+            ui,
+            command,
+            egui::Button::new(command.label().trim_end_matches('…').to_owned() + dots(command)),
+        )
     }
 
     /// The main action of a panel.
@@ -142,7 +148,12 @@ pub fn outline(ui: &egui::Ui, rectangle: Rect, colour: Color32, width: f32) {
 }
 
 /// One of a few, side by side, over the full width.
-pub fn segments<T: PartialEq + Copy>(ui: &mut egui::Ui, name: &str, value: &mut T, choices: &[(T, &str, &str)]) -> bool {
+pub fn segments<T: PartialEq + Copy>(
+    ui: &mut egui::Ui,
+    name: &str,
+    value: &mut T,
+    choices: &[(T, &str, &str)],
+) -> bool {
     let tokens = tokens(ui);
     let before = *value;
     let gap = 2.0;
@@ -152,7 +163,8 @@ pub fn segments<T: PartialEq + Copy>(ui: &mut egui::Ui, name: &str, value: &mut 
     ui.painter().rect_filled(rectangle, CornerRadius::same(theme::RADIUS), tokens.raised);
     for (i, (choice, label, hint)) in choices.iter().enumerate() {
         let left = rectangle.left() + gap + i as f32 * (each + gap);
-        let part = Rect::from_min_size(egui::pos2(left, rectangle.top() + gap), Vec2::new(each, theme::CONTROL - 2.0 * gap));
+        let part =
+            Rect::from_min_size(egui::pos2(left, rectangle.top() + gap), Vec2::new(each, theme::CONTROL - 2.0 * gap));
         let chosen = *value == *choice;
         let response = ui.interact(part, egui::Id::unique((name, i)), Sense::click());
         response.widget_info(|| {

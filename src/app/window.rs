@@ -7,6 +7,7 @@ use super::panels;
 use super::report::{Observed, Reporter};
 use super::state::{Choices, Comparison, Input, LoadedModel, ModelChoice, Phase, SearchView, State};
 use super::theme::{self, GAP, MARGIN, SECTION, tokens};
+use super::wall_export::Wall;
 use super::widgets::{Action, Scene};
 use crate::Result;
 use crate::engine::{Engine, Event, FindSettings, JobId, ModelSource, Problem, Request, Wake};
@@ -194,7 +195,9 @@ impl Window {
     }
 
     fn use_sample(&mut self, i: usize) {
-        let Some(sample) = self.state.model.as_ref().and_then(|model| model.card.samples.get(i)).cloned() else { return };
+        let Some(sample) = self.state.model.as_ref().and_then(|model| model.card.samples.get(i)).cloned() else {
+            return;
+        };
         self.state.input = Some(Input {
             name: format!("Sample {}", i + 1),
             original: None,
@@ -339,7 +342,15 @@ impl Window {
         let Some(search) = &self.state.search else { return };
         let Some(frame) = search.frame.clone() else { return };
         self.state.exporting = true;
-        self.background.export(path, move || (*frame.solutions[0].x).clone());
+        let wall = Wall {
+            title: self.state.model.as_ref().map_or_else(String::new, |model| model.card.title.clone()),
+            input: self.state.input.as_ref().map_or_else(String::new, |input| input.name.clone()),
+            y: search.y.clone(),
+            seed: search.seed,
+            order: search.order.clone(),
+            frame,
+        };
+        self.background.export(path, move || wall.draw());
     }
 
     fn shortcuts(&mut self, ctx: &egui::Context) {
@@ -394,7 +405,9 @@ impl Window {
         if let Some(frame) = self.engine.frame()
             && let Some(search) = self.state.search.as_mut().filter(|search| search.job == frame.job)
         {
-            if frame.step == 0 && let Some(reporter) = &mut self.reporter {
+            if frame.step == 0
+                && let Some(reporter) = &mut self.reporter
+            {
                 reporter.shows_samples();
             }
             search.show(frame, Instant::now());
@@ -425,7 +438,8 @@ impl Window {
     }
 
     fn take_drops(&mut self, ctx: &egui::Context) {
-        let (hovering, dropped) = ctx.input(|input| (!input.raw.hovered_files.is_empty(), input.raw.dropped_files.clone()));
+        let (hovering, dropped) =
+            ctx.input(|input| (!input.raw.hovered_files.is_empty(), input.raw.dropped_files.clone()));
         self.state.hovering = hovering;
         if let Some(first) = dropped.first() {
             self.read(first.path());
@@ -497,7 +511,10 @@ fn lay_out(ui: &mut egui::Ui, scene: &mut Scene<'_>) {
     let tokens = tokens(ui);
     let bar = |horizontal| Frame::new().fill(tokens.panel).inner_margin(Margin::symmetric(horizontal, 0));
     egui::Panel::top("bar").exact_size(46.0).frame(bar(MARGIN)).show(ui, |ui| panels::top_bar::show(ui, scene));
-    egui::Panel::bottom("status").exact_size(28.0).frame(bar(MARGIN)).show(ui, |ui| panels::status::show(ui, scene.state));
+    egui::Panel::bottom("status")
+        .exact_size(28.0)
+        .frame(bar(MARGIN))
+        .show(ui, |ui| panels::status::show(ui, scene.state));
     let side = Frame::new().fill(tokens.panel).inner_margin(Margin { left: MARGIN, right: 4, top: 14, bottom: 4 });
     let canvas = Frame::new().fill(tokens.canvas).inner_margin(Margin::same(MARGIN));
     if ui.available_width() < theme::COMPACT {

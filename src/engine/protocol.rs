@@ -116,7 +116,9 @@ impl Request {
             (Self::Scrub { .. }, Self::Scrub { .. } | Self::Find { .. } | Self::LoadModel { .. }) => true,
             (Self::Find { .. }, Self::Find { .. } | Self::LoadModel { .. }) => true,
             (Self::LoadModel { .. }, Self::LoadModel { .. }) => true,
-            (Self::Pause(old) | Self::Continue(old), Self::Pause(new) | Self::Continue(new) | Self::Stop(new)) => old == new,
+            (Self::Pause(old) | Self::Continue(old), Self::Pause(new) | Self::Continue(new) | Self::Stop(new)) => {
+                old == new
+            }
             (Self::Stop(old), Self::Stop(new)) => old == new,
             _ => false,
         }

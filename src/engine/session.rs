@@ -244,9 +244,7 @@ impl Meter {
 
     fn rate(&self) -> f32 {
         match (self.ticks.front(), self.ticks.back()) {
-            (Some(&first), Some(&last)) if last > first => {
-                (self.ticks.len() - 1) as f32 / (last - first).as_secs_f32()
-            }
+            (Some(&first), Some(&last)) if last > first => (self.ticks.len() - 1) as f32 / (last - first).as_secs_f32(),
             _ => 0.0,
         }
     }

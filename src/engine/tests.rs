@@ -206,9 +206,7 @@ fn a_panic_is_told_and_a_new_engine_takes_over() {
     bench.events.clear();
     bench.engine.send(Request::Panic);
     bench.until("failure", |bench| bench.events.iter().any(|event| matches!(event, Event::Failed { job: None, .. })));
-    bench.until("the model again", |bench| {
-        bench.events.iter().any(|event| matches!(event, Event::ModelLoaded { .. }))
-    });
+    bench.until("the model again", |bench| bench.events.iter().any(|event| matches!(event, Event::ModelLoaded { .. })));
     let job = bench.find(FindSettings { seed: 3, ..FindSettings::default() });
     bench.until("end", |bench| bench.finished(job).is_some());
 }

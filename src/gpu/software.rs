@@ -83,13 +83,8 @@ fn sample(picture: &Picture, at: [f32; 2], size: [f32; 2], smooth: bool) -> Colo
 }
 
 fn heat(value: f32) -> Colour {
-    const STOPS: [Colour; 5] = [
-        [0.0, 0.0, 0.016],
-        [0.341, 0.063, 0.431],
-        [0.737, 0.216, 0.329],
-        [0.976, 0.557, 0.035],
-        [0.988, 1.0, 0.643],
-    ];
+    const STOPS: [Colour; 5] =
+        [[0.0, 0.0, 0.016], [0.341, 0.063, 0.431], [0.737, 0.216, 0.329], [0.976, 0.557, 0.035], [0.988, 1.0, 0.643]];
     let v = value.clamp(0.0, 1.0) * 4.0;
     let mut colour = STOPS[0];
     for (i, stop) in STOPS.into_iter().enumerate().skip(1) {
@@ -113,7 +108,10 @@ mod tests {
         let picture = Picture::filled(3, 3, [80, 90, 100, 255]);
         let look = Look { mode: Mode::Difference { gain: 4.0 }, ..Look::default() };
         let drawn = render(&look, &picture, &picture, 6, 6, 1.0);
-        assert_eq!(drawn.pixel(3, 3), Some([look.colours.neutral[0], look.colours.neutral[1], look.colours.neutral[2], 255]));
+        assert_eq!(
+            drawn.pixel(3, 3),
+            Some([look.colours.neutral[0], look.colours.neutral[1], look.colours.neutral[2], 255])
+        );
     }
 
     #[test]

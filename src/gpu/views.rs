@@ -73,8 +73,8 @@ impl Painter {
         b: Arc<Picture>,
         look: &Look,
     ) {
-        let scale = (SOFTWARE_LIMIT / (rectangle.size() * ui.pixels_per_point()).max_elem()).min(1.0)
-            * ui.pixels_per_point();
+        let scale =
+            (SOFTWARE_LIMIT / (rectangle.size() * ui.pixels_per_point()).max_elem()).min(1.0) * ui.pixels_per_point();
         let size = [rectangle.width(), rectangle.height()].map(|side| (side * scale).round().max(1.0) as usize);
         let fresh = self.software.get(&key).is_some_and(|drawn| {
             Arc::ptr_eq(&drawn.a, &a) && Arc::ptr_eq(&drawn.b, &b) && drawn.look == *look && drawn.size == size
@@ -311,12 +311,7 @@ impl CallbackTrait for View {
         Vec::new()
     }
 
-    fn paint(
-        &self,
-        _: egui::PaintCallbackInfo,
-        pass: &mut wgpu::RenderPass<'static>,
-        resources: &CallbackResources,
-    ) {
+    fn paint(&self, _: egui::PaintCallbackInfo, pass: &mut wgpu::RenderPass<'static>, resources: &CallbackResources) {
         let Some(shared) = resources.get::<Shared>() else { return };
         let Some(view) = shared.views.get(&self.key) else { return };
         pass.set_pipeline(&shared.pipeline);

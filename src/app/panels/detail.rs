@@ -1,11 +1,11 @@
 //! The chosen solution, large, beside y, T(G(z)) and how the two differ.
 
+use crate::Picture;
 use crate::app::state::Comparison;
 use crate::app::theme::{GAP, tokens};
 use crate::app::widgets::{Scene, Shown, caption, empty, loss_text, outline, segments, title};
 use crate::engine::Solution;
 use crate::gpu::Mode;
-use crate::Picture;
 use eframe::egui::{self, Key, Rect, Sense, Vec2};
 use std::sync::Arc;
 
@@ -48,7 +48,15 @@ pub fn show(ui: &mut egui::Ui, scene: &mut Scene<'_>, area: Vec2) {
     let name = chosen.as_ref().map_or_else(String::new, Chosen::name);
     tile(ui, scene, large, "large", x, &name, "G(z): the counterpart");
     tile(ui, scene, at(0.0, 0.0), "y beside", y.as_ref(), "The input y", "y: the input");
-    tile(ui, scene, at(1.0, 0.0), "reconstruction", reconstruction, "The reconstruction T(G(z))", "T(G(z)): it, explained");
+    tile(
+        ui,
+        scene,
+        at(1.0, 0.0),
+        "reconstruction",
+        reconstruction,
+        "The reconstruction T(G(z))",
+        "T(G(z)): it, explained",
+    );
     comparison(ui, scene, at(0.0, 1.0), y.as_ref(), reconstruction);
     let controls = Rect::from_min_size(at(1.0, 1.0).min, Vec2::new(small, small + CAPTION));
     ui.scope_builder(egui::UiBuilder::new().max_rect(controls), |ui| comparison_controls(ui, scene));
@@ -101,7 +109,8 @@ fn tile(
 ) {
     match picture {
         Some(a) => {
-            let shown = Shown { key: egui::Id::unique(key), a, b: None, mode: Mode::Picture, name, sense: Sense::hover() };
+            let shown =
+                Shown { key: egui::Id::unique(key), a, b: None, mode: Mode::Picture, name, sense: Sense::hover() };
             scene.view(ui, rectangle, &shown);
         }
         None => empty(ui, rectangle, ""),

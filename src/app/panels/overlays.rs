@@ -155,12 +155,7 @@ pub fn veil(ui: &egui::Ui) {
     let screen = ui.ctx().content_rect();
     let painter = ui.ctx().layer_painter(egui::LayerId::new(egui::Order::Foreground, egui::Id::unique("veil")));
     painter.rect_filled(screen, 0.0, tokens.canvas.gamma_multiply(0.82));
-    painter.rect_stroke(
-        screen.shrink(12.0),
-        12.0,
-        egui::Stroke::new(2.0, tokens.accent),
-        egui::StrokeKind::Inside,
-    );
+    painter.rect_stroke(screen.shrink(12.0), 12.0, egui::Stroke::new(2.0, tokens.accent), egui::StrokeKind::Inside);
     let font = egui::FontId::proportional(24.0);
     painter.text(screen.center(), Align2::CENTER_CENTER, "Drop the picture anywhere", font, tokens.text);
 }

@@ -37,7 +37,8 @@ pub fn show(ui: &mut egui::Ui, scene: &mut Scene<'_>) {
 }
 
 fn seed(ui: &mut egui::Ui, scene: &mut Scene<'_>, width: f32) {
-    let field = egui::DragValue::new(&mut scene.state.settings.seed).prefix("Seed ").speed(0.2).range(0..=u32::MAX as u64);
+    let field =
+        egui::DragValue::new(&mut scene.state.settings.seed).prefix("Seed ").speed(0.2).range(0..=u32::MAX as u64);
     let response = ui.add_sized(Vec2::new(width, CONTROL), field);
     response.widget_info(|| {
         egui::WidgetInfo::labeled(egui::Role::SpinButton, true, format!("Seed {}", scene.state.settings.seed))

@@ -1,8 +1,8 @@
 //! The wall of solutions, the best first.
 
+use crate::app::state::Phase;
 use crate::app::theme::{GAP, tokens};
 use crate::app::widgets::{Action, Scene, Shown, caption, loss_text, outline, title};
-use crate::app::state::Phase;
 use crate::gpu::Mode;
 use eframe::egui::{self, Align2, Key, Rect, RichText, Sense, Vec2};
 
@@ -46,10 +46,7 @@ pub fn show(ui: &mut egui::Ui, scene: &mut Scene<'_>, area: Vec2) {
     let count = scene.state.frame().map_or(16, |frame| frame.solutions.len());
     let (columns, side) = arrange(count, area);
     let rows = count.div_ceil(columns);
-    let size = Vec2::new(
-        columns as f32 * (side + GAP) - GAP,
-        rows as f32 * (side + LABEL + GAP),
-    );
+    let size = Vec2::new(columns as f32 * (side + GAP) - GAP, rows as f32 * (side + LABEL + GAP));
     let (place, _) = ui.allocate_exact_size(size, Sense::hover());
     let cell = |i: usize| {
         let at = Vec2::new((i % columns) as f32 * (side + GAP), (i / columns) as f32 * (side + LABEL + GAP));
@@ -59,7 +56,8 @@ pub fn show(ui: &mut egui::Ui, scene: &mut Scene<'_>, area: Vec2) {
         scene.state.search.as_ref().and_then(|s| Some((s.frame.clone()?, s.order.clone(), s.chosen)))
     else {
         let tokens = tokens(ui);
-        (0..count).for_each(|i| _ = ui.painter().rect_filled(cell(i), crate::app::theme::PICTURE_RADIUS, tokens.raised));
+        (0..count)
+            .for_each(|i| _ = ui.painter().rect_filled(cell(i), crate::app::theme::PICTURE_RADIUS, tokens.raised));
         return;
     };
     let mut focus_on = None;
