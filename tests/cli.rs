@@ -2,8 +2,10 @@
 
 use candle_core::Device;
 use counterpart::Picture;
-use counterpart::model_file::{LossConfig, Manifest, Model, Storage, YKind};
-use counterpart::nets::{EncoderConfig, GeneratorConfig, MappingConfig, PerceptualConfig, Weights};
+use counterpart::model_file::{LossConfig, Manifest, Model, Network, Storage, YKind, write_tensors};
+use counterpart::nets::weights::Initialiser;
+use counterpart::nets::{EncoderConfig, GeneratorConfig, MappingConfig, PerceptualConfig, PerceptualKind, Weights};
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -281,6 +283,116 @@ fn training_goes_all_the_way_to_a_model_and_resumes() {
         ]);
         assert!(json(&solved)["images"][0]["belonging_percent"].is_number());
     }
+}
+
+#[test]
+fn a_student_is_trained_measured_and_used() {
+    let place = Place::new().with_images("x", 16);
+    // A teacher under torchvision's names, cut off after its third block.
+    let config = PerceptualConfig { kind: PerceptualKind::Vgg16, widths: vec![4, 4, 6, 6, 8, 8, 8], normalise: true };
+    let mut start = Initialiser::new(1, &Device::Cpu);
+    for (name, shape) in config.shapes().unwrap() {
+        let deviation = (2.0 / shape[1..].iter().product::<usize>() as f32).sqrt();
+        start.normal(&name, &shape, 0.0, if shape.len() == 4 { deviation } else { 0.1 }).unwrap();
+    }
+    let teacher = start.finish().iter().map(|(name, tensor)| (name.clone(), tensor.clone())).collect();
+    write_tensors(&place.path("vgg.safetensors"), &teacher, &HashMap::new(), Storage::F32).unwrap();
+    let train = |out: &str, steps: &str| {
+        let arguments = ["train", "student", "--teacher", "vgg.safetensors", "--images", "x", "--size", "32"];
+        let more = ["--widths", "2,3,4", "--steps", steps, "--pairs", "2", "--held-out", "6", "--out", out];
+        place.succeed(&[&arguments[..], &more[..]].concat())
+    };
+    let text = train("p.safetensors", "5");
+    assert!(text.contains("rank correlation"), "{text}");
+    let report = json(&place.succeed(&["inspect", "p.safetensors", "--json"]));
+    let quality = report["about"]["training"][0]["quality"].as_object().unwrap();
+    assert!(quality.values().all(|value| (-1.0..=1.0).contains(&value.as_f64().unwrap())), "{quality:?}");
+    place.succeed(&[
+        "train",
+        "prior",
+        "--images",
+        "x",
+        "--size",
+        "32",
+        "--latent",
+        "4",
+        "--width",
+        "2",
+        "--critic-width",
+        "2",
+        "--batch",
+        "4",
+        "--steps",
+        "1",
+        "--out",
+        "g.safetensors",
+    ]);
+    place.succeed(&[
+        "train",
+        "mapping",
+        "--method",
+        "nam",
+        "--prior",
+        "g.safetensors",
+        "--perceptual",
+        "p.safetensors",
+        "--images",
+        "x",
+        "--width",
+        "2",
+        "--batch",
+        "4",
+        "--steps",
+        "2",
+        "--held-out",
+        "2",
+        "--held-out-steps",
+        "1",
+        "--out",
+        "m.safetensors",
+    ]);
+    let report = json(&place.succeed(&["inspect", "m.safetensors", "--json"]));
+    assert_eq!(report["loss"]["perceptual"].as_array().unwrap().len(), 3);
+    assert_eq!(report["training"].as_array().unwrap().len(), 3);
+}
+
+#[test]
+fn run_reproduces_the_reference_networks() {
+    let place = Place::new();
+    let cases = [
+        ("generator", "generator_dcgan_32", "x", "out.x"),
+        ("mapping", "mapping_32_eval", "y", "out.y"),
+        ("encoder", "encoder_32", "mu", "out.mu"),
+        ("perceptual", "perceptual_vgg16", "level2", "out.level2"),
+    ];
+    for (network, file, output, expected) in cases {
+        let reference = format!("{}/tests/reference/{file}.safetensors", env!("CARGO_MANIFEST_DIR"));
+        place.succeed(&[
+            "run",
+            network,
+            "--weights",
+            &reference,
+            "--prefix",
+            "weights.",
+            "--input",
+            &reference,
+            "--out",
+            "out.safetensors",
+        ]);
+        let found = Weights::open(&place.path("out.safetensors"), &Device::Cpu).unwrap();
+        let wanted = Weights::open(Path::new(&reference), &Device::Cpu).unwrap();
+        let values = |weights: &Weights, name: &str| -> Vec<f32> {
+            weights.find(name).unwrap().flatten_all().unwrap().to_vec1().unwrap()
+        };
+        let (found, wanted) = (values(&found, output), values(&wanted, expected));
+        let scale = wanted.iter().fold(0f32, |most, value| most.max(value.abs()));
+        let worst = found.iter().zip(&wanted).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+        assert!(found.len() == wanted.len() && worst <= 1e-4 * scale, "{network}: {worst} of {scale}");
+    }
+    std::fs::write(place.path("z.safetensors"), b"no tensors").unwrap();
+    let reference = format!("{}/tests/reference/generator_dcgan_32.safetensors", env!("CARGO_MANIFEST_DIR"));
+    place.fail(&["run", "generator", "--weights", &reference, "--input", "z.safetensors", "--out", "o.safetensors"]);
+    place.fail(&["run", "mapping", "--weights", &reference, "--input", &reference, "--out", "o.safetensors"]);
 }
 
 #[test]
