@@ -2,10 +2,14 @@
 //!
 //! The method is non-adversarial mapping (NAM: Hoshen & Wolf, ECCV 2018; VAE-NAM: Hoshen, NeurIPS 2018).
 
+pub mod app;
 pub mod cli;
 pub mod data;
+pub mod engine;
 pub mod error;
 pub mod evaluate;
+pub mod export;
+pub mod gpu;
 pub mod model_file;
 pub mod nam;
 pub mod nets;

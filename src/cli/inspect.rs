@@ -3,7 +3,7 @@
 use super::options::Json;
 use super::{loss, output};
 use crate::data::YKind;
-use crate::model_file::{About, Manifest, Model, Network, Part, TrainingRecord};
+use crate::model_file::{About, Manifest, Model, Network, Part, TrainingRecord, is_model};
 use crate::nets::{GeneratorConfig, PerceptualConfig};
 use crate::{Because, Result};
 use candle_core::Device;
@@ -26,6 +26,7 @@ impl Inspect {
         let option = super::model::ModelOption { model: Some(self.model.clone()) };
         let error = match option.open(&Device::Cpu) {
             Ok(model) => return self.model(&model),
+            Err(error) if is_model(&self.model) => return Err(error),
             Err(error) => error,
         };
         if let Ok(part) = Part::<GeneratorConfig>::open(&self.model, &Device::Cpu) {

@@ -35,7 +35,7 @@ pub enum Facing {
 
 /// What was found by looking at a picture.
 pub(crate) struct Content {
-    /// `None` when the border has no one colour, so that everything is content.
+    /// `None` when there is no plain ground or nothing on it, so that everything is content.
     pub background: Option<Background>,
     /// Where the content is, in the picture's pixels.
     pub bounds: Region,
@@ -54,13 +54,13 @@ impl Content {
         let raster = resample(picture, whole, width.max(1), height.max(1));
         let (width, height) = (raster.width(), raster.height());
         let colours: Vec<[f32; 3]> = raster.colours().collect();
-        let everything = |background| Self {
-            background,
+        let everything = || Self {
+            background: None,
             bounds: whole,
             inside: [0, 0, width, height],
             level: Plane::filled(width, height, 2.0),
         };
-        let Some(background) = Background::fit(&colours, width, height) else { return everything(None) };
+        let Some(background) = Background::fit(&colours, width, height) else { return everything() };
         let distance = |(i, colour): (usize, &[f32; 3])| {
             let (x, y) = ((i % width) as f32 + 0.5, (i / width) as f32 + 0.5);
             background.distance(x / width as f32, y / height as f32, colour)
@@ -77,7 +77,7 @@ impl Content {
             drop_reflection(&mut level, &distances);
             drop_small_pieces(&mut level);
         }
-        let Some(inside @ [left, top, right, bottom]) = extent(&level) else { return everything(Some(background)) };
+        let Some(inside @ [left, top, right, bottom]) = extent(&level) else { return everything() };
         let (across, down) = (whole.width / width as f32, whole.height / height as f32);
         let bounds = Region {
             x: left as f32 * across,

@@ -3,6 +3,7 @@
 mod array;
 mod background;
 mod content;
+mod drawing;
 mod images;
 mod lines;
 mod load;
@@ -11,6 +12,7 @@ mod raster;
 mod set;
 
 pub use content::{Facing, crop_to_content, is_on_white};
+pub use drawing::looks_like_drawing;
 pub use images::{Augmentation, Images, draw_indices};
 pub use lines::{LineSettings, line_drawing};
 pub use load::{EXTENSIONS, LONGEST_SIDE, MOST_PIXELS, decode, load_picture};

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::content::{Content, Facing};
+use super::drawing::redraw;
 use super::lines::{LineSettings, OVERSAMPLING, draw_edges};
 use super::raster::{Plane, Raster, Region, resample};
 use crate::Picture;
@@ -97,7 +98,7 @@ pub struct Preparation {
     pub facing: Facing,
     /// What is made of it.
     pub treatment: Treatment,
-    /// Whether light and dark are exchanged first.
+    /// Whether light and dark are exchanged first. A drawing that is light on dark is recognised without this.
     pub invert: bool,
     /// How line drawings look.
     pub lines: LineSettings,
@@ -121,7 +122,8 @@ impl Default for Preparation {
 pub fn prepare(picture: &Picture, preparation: &Preparation) -> Picture {
     let size = preparation.size.max(1);
     let inverted;
-    let picture = if preparation.invert {
+    let drawn_light = preparation.treatment == Treatment::Drawing && is_light_on_dark(picture);
+    let picture = if preparation.invert != drawn_light {
         inverted = invert(picture);
         &inverted
     } else {
@@ -166,10 +168,11 @@ pub fn prepare(picture: &Picture, preparation: &Preparation) -> Picture {
     match preparation.treatment {
         Treatment::AsIs => draw(size).0.to_picture(),
         Treatment::Grey => draw(size).0.luma().to_picture(),
-        Treatment::EdgesFromPhoto | Treatment::Drawing => {
+        Treatment::EdgesFromPhoto => {
             let (raster, silhouette) = draw(size * OVERSAMPLING);
             draw_edges(&raster, silhouette.as_ref(), &preparation.lines).to_picture()
         }
+        Treatment::Drawing => redraw(&draw(size * OVERSAMPLING).0, &preparation.lines).to_picture(),
     }
 }
 
@@ -179,6 +182,17 @@ fn fitted(region: Region, fit: Fit) -> Region {
         Fit::Contain => region.width.max(region.height),
         Fit::Cover => region.width.min(region.height),
     })
+}
+
+/// Whether a drawing is light on dark, or light on nothing, so that over white it would be lost.
+fn is_light_on_dark(picture: &Picture) -> bool {
+    let opaque = || picture.rgba().chunks_exact(4).filter(|pixel| pixel[3] > 127);
+    let count = opaque().count();
+    if count * 10 < picture.width() * picture.height() * 7 {
+        let light = opaque().filter(|pixel| pixel[..3].iter().all(|c| *c > 180)).count();
+        return light * 2 > count;
+    }
+    Content::of(picture).background.is_some_and(|background| !background.is_light())
 }
 
 /// Exchanges light and dark; alpha stays.

@@ -15,7 +15,7 @@ mod shapes;
 pub use container::{Storage, write_beside, write_tensors};
 pub use manifest::{FORMAT_VERSION, Manifest, TrainingRecord};
 pub use model::Model;
-pub use part::{About, Part};
+pub use part::{About, Part, is_model};
 pub use settings::{HeldOut, LossConfig};
 pub use shapes::Network;
 

@@ -105,6 +105,15 @@ impl<N: Network> Part<N> {
     }
 }
 
+/// Whether a file says of itself that it is a whole model; that it is a sound one is for [`super::Model::open`] to
+/// find out.
+pub fn is_model(path: &Path) -> bool {
+    Container::open(path).is_ok_and(|container| {
+        let has = |key: &str| container.metadata().contains_key(key);
+        has("counterpart.format_version") && !has("counterpart.part")
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

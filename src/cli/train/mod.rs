@@ -6,6 +6,7 @@ pub(super) mod images;
 mod mapping;
 mod mapping_settings;
 mod prior;
+mod student;
 
 pub(super) use drive::{at_least_one, check_rate};
 
@@ -17,6 +18,8 @@ use clap::Subcommand;
 pub enum Train {
     /// Trains a generator of the domain X
     Prior(Box<prior::Prior>),
+    /// Trains a small perceptual network that judges as a large one does
+    Student(Box<student::TrainStudent>),
     /// Trains a mapping from X to Y, and makes a model file
     Mapping(Box<mapping::TrainMapping>),
 }
@@ -29,6 +32,7 @@ impl Train {
     pub fn run(self) -> Result<()> {
         match self {
             Self::Prior(prior) => prior.run(),
+            Self::Student(student) => student.run(),
             Self::Mapping(mapping) => mapping.run(),
         }
     }

@@ -1,0 +1,247 @@
+//! Work that may take long or block, each on a thread of its own; what comes of it arrives in the window's frame.
+
+use super::desktop::{Clipping, Desktop};
+use crate::data::{self, Preparation};
+use crate::engine::{Problem, Wake};
+use crate::{Picture, Result, export};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender, channel};
+
+/// Pixels on the longer side of the small copy that the window shows.
+const THUMBNAIL: usize = 384;
+
+/// A picture that was read.
+#[derive(Debug)]
+pub struct Arrived {
+    /// Its name for the person.
+    pub name: String,
+    /// The picture.
+    pub picture: Arc<Picture>,
+    /// A small copy.
+    pub thumbnail: Arc<Picture>,
+    /// Whether it looks like a photograph.
+    pub is_photo: bool,
+}
+
+/// What comes back from the background.
+#[derive(Debug)]
+pub enum Arrival {
+    /// A picture was read.
+    Picture(Arrived),
+    /// A picture could not be read.
+    NoPicture(Problem),
+    /// Text was on the clipboard.
+    Text(String),
+    /// The preparation of this number is done.
+    Prepared(u64, Arc<Picture>),
+    /// A picture file was picked.
+    PicturePicked(PathBuf),
+    /// A model file was picked.
+    ModelPicked(PathBuf),
+    /// A place for the export was picked.
+    ExportPicked(PathBuf),
+    /// A dialog was closed without an answer.
+    Cancelled,
+    /// A dialog failed.
+    DialogFailed(Problem),
+    /// The export is written, or not.
+    Exported(Result<PathBuf, Problem>),
+}
+
+/// Starts work and collects what comes of it.
+pub struct Background {
+    desktop: Arc<dyn Desktop>,
+    sender: Sender<Arrival>,
+    receiver: Receiver<Arrival>,
+    wake: Wake,
+}
+
+impl Background {
+    /// A background for a desktop; `wake` is called when something arrives.
+    pub fn new(desktop: Arc<dyn Desktop>, wake: Wake) -> Self {
+        let (sender, receiver) = channel();
+        Self { desktop, sender, receiver, wake }
+    }
+
+    /// What arrived since the last call.
+    pub fn arrivals(&self) -> Vec<Arrival> {
+        self.receiver.try_iter().collect()
+    }
+
+    fn start(&self, name: &str, work: impl FnOnce(&dyn Desktop) -> Arrival + Send + 'static) {
+        let (sender, wake, desktop) = (self.sender.clone(), self.wake.clone(), self.desktop.clone());
+        let finish = move |arrival| {
+            // The window may be gone, and then nobody needs the answer.
+            _ = sender.send(arrival);
+            wake();
+        };
+        let on_failure = finish.clone();
+        let spawned = std::thread::Builder::new().name(format!("counterpart-{name}")).spawn(move || {
+            let arrival = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| work(&*desktop)));
+            finish(arrival.unwrap_or_else(|_| {
+                Arrival::DialogFailed(Problem::new("Something broke down in the background; please report this."))
+            }));
+        });
+        if spawned.is_err() {
+            on_failure(Arrival::DialogFailed(Problem::new(
+                "The system gave no thread; close other programs and try again.",
+            )));
+        }
+    }
+
+    /// Reads a picture file.
+    pub fn read(&self, path: PathBuf) {
+        self.start("read", move |_| {
+            let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
+            picture_arrival(name, data::load_picture(&path))
+        });
+    }
+
+    /// Reads the clipboard.
+    pub fn paste(&self) {
+        self.start("clipboard", |desktop| match desktop.clipboard() {
+            Ok(Clipping::Picture(picture)) => picture_arrival("Pasted picture".into(), Ok(picture)),
+            Ok(Clipping::Text(text)) => Arrival::Text(text),
+            Err(error) => Arrival::NoPicture(error.into()),
+        });
+    }
+
+    /// Prepares a picture for the model.
+    pub fn prepare(&self, number: u64, picture: Arc<Picture>, preparation: Preparation) {
+        self.start("prepare", move |_| Arrival::Prepared(number, Arc::new(data::prepare(&picture, &preparation))));
+    }
+
+    /// Asks for a picture file.
+    pub fn pick_picture(&self) {
+        self.start("dialog", |desktop| picked(desktop.pick_picture(), Arrival::PicturePicked));
+    }
+
+    /// Asks for a model file.
+    pub fn pick_model(&self) {
+        self.start("dialog", |desktop| picked(desktop.pick_model(), Arrival::ModelPicked));
+    }
+
+    /// Asks where to export to.
+    pub fn pick_export(&self, name: String) {
+        self.start("dialog", move |desktop| picked(desktop.pick_export(&name), Arrival::ExportPicked));
+    }
+
+    /// Draws a grid and writes it.
+    pub fn export(&self, path: PathBuf, grid: impl FnOnce() -> Picture + Send + 'static) {
+        self.start("export", move |_| {
+            let path = with_png_ending(path);
+            let written = export::write_png(&path, &grid());
+            Arrival::Exported(written.map(|()| path).map_err(Problem::from))
+        });
+    }
+}
+
+fn picked(answer: Result<Option<PathBuf>>, arrival: fn(PathBuf) -> Arrival) -> Arrival {
+    match answer {
+        Ok(Some(path)) => arrival(path),
+        Ok(None) => Arrival::Cancelled,
+        Err(error) => Arrival::DialogFailed(error.into()),
+    }
+}
+
+fn picture_arrival(name: String, picture: Result<Picture>) -> Arrival {
+    match picture {
+        Ok(picture) => Arrival::Picture(Arrived {
+            name,
+            thumbnail: Arc::new(thumbnail(&picture)),
+            is_photo: looks_like_photo(&picture),
+            picture: Arc::new(picture),
+        }),
+        Err(error) => Arrival::NoPicture(error.into()),
+    }
+}
+
+/// A path that ends in `.png`, whatever was typed.
+fn with_png_ending(path: PathBuf) -> PathBuf {
+    let is_png = path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("png"));
+    if is_png { path } else { Path::new(&format!("{}.png", path.display())).to_owned() }
+}
+
+/// A copy of at most [`THUMBNAIL`] pixels a side, each the mean of those it stands for, transparency over white.
+fn thumbnail(picture: &Picture) -> Picture {
+    let (width, height) = (picture.width(), picture.height());
+    let factor = width.max(height).div_ceil(THUMBNAIL).max(1);
+    let (small_width, small_height) = ((width / factor).max(1), (height / factor).max(1));
+    let mut small = Picture::filled(small_width, small_height, [255; 4]);
+    for (i, pixel) in small.rgba_mut().chunks_exact_mut(4).enumerate() {
+        let (x0, y0) = (i % small_width * factor, i / small_width * factor);
+        let mut sum = [0_u32; 3];
+        let mut count = 0;
+        for y in y0..(y0 + factor).min(height) {
+            for source in picture.rgba()[4 * (y * width + x0)..][..4 * factor.min(width - x0)].chunks_exact(4) {
+                let alpha = u32::from(source[3]);
+                for (sum, &value) in sum.iter_mut().zip(source) {
+                    *sum += (u32::from(value) * alpha + 255 * (255 - alpha)) / 255;
+                }
+                count += 1;
+            }
+        }
+        for (value, sum) in pixel.iter_mut().zip(sum) {
+            *value = (sum / count.max(1)) as u8;
+        }
+    }
+    small
+}
+
+/// Whether a picture is a photograph rather than a line drawing: a drawing is paper and strokes, with few pixels that
+/// are neither and little colour.
+fn looks_like_photo(picture: &Picture) -> bool {
+    let small = thumbnail(picture);
+    let (mut between, mut coloured, mut dark) = (0, 0, 0);
+    let pixels = small.rgba().chunks_exact(4);
+    let count = pixels.len() as f32;
+    for pixel in pixels {
+        let [low, high] = [pixel[..3].iter().min(), pixel[..3].iter().max()].map(|v| i32::from(*v.unwrap_or(&0)));
+        coloured += i32::from(high - low > 48);
+        between += i32::from(low > 64 && high < 216);
+        dark += i32::from(high <= 64);
+    }
+    let share = |n: i32| n as f32 / count;
+    // Light strokes on dark paper are a drawing too, of which little is light.
+    let filled = share(dark).min(1.0 - share(dark));
+    share(coloured) > 0.12 || share(between) > 0.22 || filled > 0.3
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_drawing_is_told_from_a_photograph() {
+        let mut drawing = Picture::filled(120, 120, [255; 4]);
+        for i in 10..110 {
+            for (x, y) in [(i, 40), (i, 90), (10, i), (109, i)] {
+                drawing.rgba_mut()[4 * (y * 120 + x)..][..3].fill(20);
+            }
+        }
+        assert!(!looks_like_photo(&drawing));
+        let shades = (0..4 * 120 * 120).map(|i| if i % 4 == 3 { 255 } else { (i / 480 + i % 97) as u8 }).collect();
+        assert!(looks_like_photo(&Picture::new(120, 120, shades).unwrap()));
+        let mut shoe = Picture::filled(120, 120, [255; 4]);
+        for y in 40..90 {
+            for x in 10..110 {
+                shoe.rgba_mut()[4 * (y * 120 + x)..][..3].copy_from_slice(&[170, 40, 30]);
+            }
+        }
+        assert!(looks_like_photo(&shoe));
+    }
+
+    #[test]
+    fn thumbnails_are_small_and_transparent_is_white() {
+        let small = thumbnail(&Picture::filled(4000, 20, [0; 4]));
+        assert!(small.width() <= THUMBNAIL && small.height() >= 1);
+        assert_eq!(small.pixel(0, 0), Some([255; 4]));
+    }
+
+    #[test]
+    fn exports_are_pngs() {
+        assert_eq!(with_png_ending("wall".into()), PathBuf::from("wall.png"));
+        assert_eq!(with_png_ending("wall.PNG".into()), PathBuf::from("wall.PNG"));
+    }
+}

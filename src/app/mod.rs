@@ -1,0 +1,17 @@
+//! The window: state, commands, panels, theme. It shows what the engine computes and never waits for it.
+
+mod background;
+pub mod command;
+pub mod desktop;
+mod panels;
+mod report;
+mod start;
+pub mod state;
+pub mod theme;
+mod wall_export;
+mod widgets;
+mod window;
+
+pub use report::Report;
+pub use start::{WindowOptions, run};
+pub use window::{Parts, Window};

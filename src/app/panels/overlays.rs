@@ -1,0 +1,161 @@
+//! What lies over the window: messages, the palette, the page of shortcuts, and the veil while a file hovers.
+
+use crate::app::command::Command;
+use crate::app::state::Toast;
+use crate::app::theme::{GAP, MARGIN, tokens};
+use crate::app::widgets::{Action, Scene, caption, title};
+use eframe::egui::{self, Align2, Frame, Key, Margin, RichText, Role, Vec2, WidgetInfo};
+
+/// Draws everything that lies over the window.
+pub fn show(ui: &mut egui::Ui, scene: &mut Scene<'_>) {
+    toasts(ui, scene);
+    if scene.state.palette.is_some() {
+        palette(ui, scene);
+    }
+    if scene.state.shortcuts {
+        shortcuts(ui, scene);
+    }
+}
+
+fn toasts(ui: &mut egui::Ui, scene: &mut Scene<'_>) {
+    let toasts = scene.state.toasts.clone();
+    if toasts.is_empty() {
+        return;
+    }
+    let screen = ui.ctx().content_rect();
+    egui::Area::new(egui::Id::unique("messages"))
+        .anchor(Align2::RIGHT_BOTTOM, Vec2::new(-f32::from(MARGIN), -44.0))
+        .order(egui::Order::Foreground)
+        .show(ui.ctx(), |ui| {
+            ui.set_width((screen.width() - 2.0 * f32::from(MARGIN)).min(420.0));
+            for toast in toasts.iter().rev() {
+                message(ui, scene, toast);
+            }
+        });
+}
+
+fn message(ui: &mut egui::Ui, scene: &mut Scene<'_>, toast: &Toast) {
+    let tokens = tokens(ui);
+    let (fill, text) = if toast.is_error { (tokens.error_faint, tokens.error) } else { (tokens.raised, tokens.text) };
+    let frame = Frame::new()
+        .fill(fill)
+        .corner_radius(8)
+        .inner_margin(Margin::symmetric(14, 10))
+        .shadow(ui.visuals().popup_shadow);
+    frame.show(ui, |ui| {
+        ui.set_width(ui.available_width());
+        ui.horizontal_top(|ui| {
+            let width = ui.available_width() - 66.0;
+            ui.vertical(|ui| {
+                ui.set_width(width);
+                let sentence = ui.add(egui::Label::new(RichText::new(&toast.problem.sentence).color(text)).wrap());
+                let role = if toast.is_error { Role::Alert } else { Role::Status };
+                sentence.widget_info(|| WidgetInfo::labeled(role, true, &toast.problem.sentence));
+                if !toast.problem.causes.is_empty() {
+                    egui::CollapsingHeader::new(RichText::new("Details").small().color(tokens.muted))
+                        .id_salt(("causes", toast.number))
+                        .show(ui, |ui| {
+                            for cause in &toast.problem.causes {
+                                caption(ui, cause);
+                            }
+                        });
+                }
+            });
+            ui.with_layout(egui::Layout::right_to_left(egui::Align::Min), |ui| {
+                let close = egui::Button::new(RichText::new("Close").small().color(text)).frame_when_inactive(false);
+                if ui.add(close).clicked() {
+                    scene.actions.push(Action::Dismiss(toast.number));
+                }
+            });
+        });
+    });
+}
+
+fn palette(ui: &mut egui::Ui, scene: &mut Scene<'_>) {
+    let mut text = scene.state.palette.clone().unwrap_or_default();
+    let mut run = None;
+    let modal = egui::Modal::new(egui::Id::unique("palette")).show(ui.ctx(), |ui| {
+        ui.set_width(380.0);
+        let field = egui::TextEdit::singleline(&mut text).hint_text("Find a command").desired_width(f32::INFINITY);
+        let response = ui.add(field.margin(Margin::symmetric(10, 8)));
+        response.widget_info(|| WidgetInfo::labeled(Role::TextInput, true, "Find a command"));
+        response.request_focus();
+        let found = matches(&text, scene);
+        let enter = ui.input(|input| input.key_pressed(Key::Enter));
+        for (i, &command) in found.iter().take(10).enumerate() {
+            let mut button = egui::Button::selectable(i == 0, command.label());
+            if let Some(keys) = command.shortcut() {
+                button = button.shortcut_text(ui.ctx().format_shortcut(&keys));
+            }
+            let clicked = ui.add_sized(Vec2::new(ui.available_width(), 28.0), button).clicked();
+            if clicked || (enter && i == 0) {
+                run = Some(command);
+            }
+        }
+        if found.is_empty() {
+            caption(ui, "No command that can be used now is called so.");
+        }
+    });
+    let close = modal.should_close() || run.is_some();
+    scene.state.palette = (!close).then_some(text);
+    scene.actions.extend(run.map(Action::Run));
+}
+
+/// The commands that can be used now and whose names contain every typed word.
+fn matches(text: &str, scene: &Scene<'_>) -> Vec<Command> {
+    let words: Vec<String> = text.to_lowercase().split_whitespace().map(str::to_owned).collect();
+    let fits = |command: &Command| {
+        let label = command.label().to_lowercase();
+        words.iter().all(|word| label.contains(word))
+    };
+    Command::ALL
+        .into_iter()
+        .filter(|&command| command != Command::Palette && command.enabled(scene.state))
+        .filter(fits)
+        .collect()
+}
+
+fn shortcuts(ui: &mut egui::Ui, scene: &mut Scene<'_>) {
+    let modal = egui::Modal::new(egui::Id::unique("shortcuts")).show(ui.ctx(), |ui| {
+        ui.set_width(440.0);
+        title(ui, "Keyboard shortcuts");
+        ui.add_space(GAP);
+        egui::ScrollArea::vertical().max_height(ui.ctx().content_rect().height() - 160.0).show(ui, |ui| {
+            egui::Grid::new("shortcuts").num_columns(2).spacing(Vec2::new(24.0, 5.0)).show(ui, |ui| {
+                for command in Command::ALL {
+                    if let Some(keys) = command.shortcut() {
+                        ui.label(command.label());
+                        caption(ui, ui.ctx().format_shortcut(&keys));
+                        ui.end_row();
+                    }
+                }
+                for (what, keys) in [
+                    ("Next control", "Tab"),
+                    ("On the wall: choose", "Arrow keys, Home, End"),
+                    ("Press what has the focus", "Enter or Space"),
+                    ("Move a slider or the divider", "Arrow keys"),
+                ] {
+                    ui.label(what);
+                    caption(ui, keys);
+                    ui.end_row();
+                }
+            });
+        });
+        ui.add_space(GAP);
+        ui.button("Close").clicked()
+    });
+    if modal.should_close() || modal.inner {
+        scene.state.shortcuts = false;
+    }
+}
+
+/// A veil over the window that says a picture can be let go anywhere.
+pub fn veil(ui: &egui::Ui) {
+    let tokens = tokens(ui);
+    let screen = ui.ctx().content_rect();
+    let painter = ui.ctx().layer_painter(egui::LayerId::new(egui::Order::Foreground, egui::Id::unique("veil")));
+    painter.rect_filled(screen, 0.0, tokens.canvas.gamma_multiply(0.82));
+    painter.rect_stroke(screen.shrink(12.0), 12.0, egui::Stroke::new(2.0, tokens.accent), egui::StrokeKind::Inside);
+    let font = egui::FontId::proportional(24.0);
+    painter.text(screen.center(), Align2::CENTER_CENTER, "Drop the picture anywhere", font, tokens.text);
+}

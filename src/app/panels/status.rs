@@ -1,0 +1,48 @@
+//! The line at the bottom: what goes on, and what draws the window.
+
+use crate::app::state::{Phase, State};
+use crate::app::widgets::caption;
+use eframe::egui;
+
+/// Draws the line.
+pub fn show(ui: &mut egui::Ui, state: &State) {
+    ui.horizontal_centered(|ui| {
+        let text = sentence(state);
+        caption(ui, text);
+        ui.with_layout(egui::Layout::right_to_left(egui::Align::Center), |ui| caption(ui, &state.renderer));
+    });
+}
+
+/// What goes on, in a sentence.
+pub fn sentence(state: &State) -> String {
+    if state.loading.is_some() {
+        return "Loading the model.".into();
+    }
+    if let Some(name) = &state.reading {
+        return format!("Reading {name}.");
+    }
+    if state.exporting {
+        return "Writing the wall.".into();
+    }
+    if state.in_dialog {
+        return "Waiting for the file dialog.".into();
+    }
+    if state.model.is_none() {
+        return "No model yet: open a model file.".into();
+    }
+    match &state.search {
+        None if state.input.is_some() => "Preparing the picture.".into(),
+        None => "Drop a picture on the window, open or paste one, or try a sample.".into(),
+        Some(search) => match (search.phase, search.frame.as_ref()) {
+            (Phase::Sampling, _) => "Drawing sixteen counterparts.".into(),
+            (Phase::Refining, Some(frame)) => {
+                format!("Refining: step {}, {:.1} steps a second.", frame.step, frame.steps_per_second)
+            }
+            (Phase::Refining, None) => "Refining.".into(),
+            (Phase::Paused, _) => "Paused; continue when you like.".into(),
+            (Phase::Over(_), Some(frame)) => format!("Done after {} steps.", frame.step),
+            (Phase::Over(_), None) => "Done.".into(),
+            (Phase::Failed, _) => "The search failed.".into(),
+        },
+    }
+}

@@ -1,0 +1,187 @@
+//! From the command line to a window, or to a sentence that says why there is none.
+
+use super::desktop::RealDesktop;
+use super::state::{ModelChoice, Settings};
+use super::window::{Parts, Window};
+use crate::engine::{Engine, EngineSettings, ModelSource};
+use crate::{Error, Result, gpu, model_file};
+use eframe::egui;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
+
+/// The window's title, and its name for the desktop.
+const TITLE: &str = "Counterpart";
+
+/// What the command line says about the window.
+#[derive(Clone, Debug, Default, clap::Args)]
+pub struct WindowOptions {
+    /// A picture to find counterparts of.
+    #[arg(value_name = "PICTURE")]
+    pub picture: Option<PathBuf>,
+    /// A model file to use instead of the embedded one.
+    #[arg(long, value_name = "FILE")]
+    pub model: Option<PathBuf>,
+    /// Threads for the computations; by default one core is left to the window.
+    #[arg(long, value_name = "N")]
+    pub threads: Option<usize>,
+    /// The seed of the first search.
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
+    /// Start with the dark theme.
+    #[arg(long, conflicts_with = "light")]
+    pub dark: bool,
+    /// Start with the light theme.
+    #[arg(long)]
+    pub light: bool,
+    /// Size of everything in percent, from 100 to 200.
+    #[arg(long, value_name = "PERCENT", default_value_t = 100, value_parser = clap::value_parser!(u16).range(100..=200))]
+    pub scale: u16,
+    /// Write figures about the window to a JSON file.
+    #[arg(long, value_name = "FILE", hide = true)]
+    pub report: Option<PathBuf>,
+    /// Redraw all the time while refining, to measure frames.
+    #[arg(long, hide = true)]
+    pub animate: bool,
+}
+
+/// Opens the window and returns when it is closed.
+///
+/// # Errors
+/// With a sentence when there is no display, no graphics, or a library of the desktop is missing.
+pub fn run(options: &WindowOptions) -> Result<()> {
+    let begin = Instant::now();
+    check_display()?;
+    let opened = Arc::new(AtomicBool::new(false));
+    // Vulkan, Metal, DirectX, or OpenGL through wgpu; failing that, OpenGL by itself.
+    let wgpu = attempt(options, begin, eframe::Renderer::Wgpu, &opened);
+    let Err(error) = wgpu else { return Ok(()) };
+    if opened.load(Ordering::SeqCst) {
+        return Err(error);
+    }
+    log::info!("no window through wgpu: {error:?}");
+    attempt(options, begin, eframe::Renderer::Glow, &opened)
+}
+
+/// One try with one renderer. winit panics when a library of the desktop is missing: that becomes a sentence as well.
+fn attempt(
+    options: &WindowOptions,
+    begin: Instant,
+    renderer: eframe::Renderer,
+    opened: &Arc<AtomicBool>,
+) -> Result<()> {
+    let native = native_options(renderer);
+    let (options, inside) = (options.clone(), opened.clone());
+    let create: eframe::AppCreator<'_> = Box::new(move |creation| {
+        let window = Window::new(creation, parts(options, begin))?;
+        inside.store(true, Ordering::SeqCst);
+        Ok(Box::new(window))
+    });
+    let ran = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| eframe::run_native(TITLE, native, create)));
+    match ran {
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(error)) => Err(no_window(error)),
+        Err(payload) => {
+            let cause = payload
+                .downcast_ref::<String>()
+                .cloned()
+                .or_else(|| payload.downcast_ref::<&str>().map(|text| (*text).to_owned()))
+                .unwrap_or_else(|| "the cause is unknown".into());
+            Err(broken(cause, opened.load(Ordering::SeqCst)))
+        }
+    }
+}
+
+fn broken(cause: String, was_open: bool) -> Error {
+    let sentence = if cause.contains("xkbcommon") {
+        "No window could be opened because the library libxkbcommon-x11 is missing; install it (Debian and Ubuntu: \
+         apt install libxkbcommon-x11-0)."
+    } else if was_open {
+        "The window broke down; please report this with the lines below."
+    } else {
+        "No window could be opened because a library of the desktop failed; the subcommands work without a window \
+         (counterpart --help)."
+    };
+    Error::because(sentence, cause)
+}
+
+fn no_window(error: eframe::Error) -> Error {
+    match error {
+        eframe::Error::AppCreation(cause) => Error::because("The window could not be set up.", cause),
+        eframe::Error::Winit(_) | eframe::Error::WinitEventLoop(_) => Error::because(NO_DISPLAY, error.to_string()),
+        other => Error::because(
+            "No window could be opened: neither Vulkan nor OpenGL draws on this display; install a graphics driver \
+             (Debian and Ubuntu: apt install mesa-vulkan-drivers libegl1 libgl1-mesa-dri). The subcommands work \
+             without one (counterpart --help).",
+            other.to_string(),
+        ),
+    }
+}
+
+const NO_DISPLAY: &str = "No window could be opened because there is no display to open it on; start the program in \
+                          a desktop session, or use the subcommands, which need none (counterpart --help).";
+
+/// On Linux a window needs X11 or Wayland; anything else would only end in a stranger message later.
+fn check_display() -> Result<()> {
+    let set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+    let has = !cfg!(target_os = "linux") || set("DISPLAY") || set("WAYLAND_DISPLAY") || set("WAYLAND_SOCKET");
+    if has { Ok(()) } else { Err(Error::because(NO_DISPLAY, "neither DISPLAY nor WAYLAND_DISPLAY is set")) }
+}
+
+fn native_options(renderer: eframe::Renderer) -> eframe::NativeOptions {
+    let mut options = eframe::NativeOptions {
+        viewport: egui::ViewportBuilder::default()
+            .with_title(TITLE)
+            .with_app_id("counterpart")
+            .with_inner_size([1360.0, 860.0])
+            .with_min_inner_size([420.0, 360.0])
+            .with_drag_and_drop(true),
+        renderer,
+        persist_window: false,
+        // Reading the clipboard may block; the window does it elsewhere.
+        clipboard_shortcuts: false,
+        ..Default::default()
+    };
+    options.wgpu_options.wgpu_setup = gpu::setup();
+    #[cfg(target_os = "linux")]
+    if std::env::var_os("DISPLAY").is_some_and(|value| !value.is_empty()) {
+        use winit::platform::x11::EventLoopBuilderExtX11;
+        // winit delivers no drops on Wayland.
+        options.event_loop_builder = Some(Box::new(|builder| _ = builder.with_x11()));
+    }
+    options
+}
+
+fn parts(options: WindowOptions, begin: Instant) -> Parts {
+    let given = options.model.map(|path| ModelChoice {
+        label: path.file_stem().unwrap_or(path.as_os_str()).to_string_lossy().into_owned(),
+        source: ModelSource::File(path),
+    });
+    let embedded = model_file::embedded::all()
+        .iter()
+        .map(|model| ModelChoice { source: ModelSource::Embedded(model.id), label: model.id.replace('-', " ") });
+    let dark = if options.dark { Some(true) } else { options.light.then_some(false) };
+    let engine_settings = EngineSettings { threads: options.threads };
+    Parts {
+        engine: Box::new(move |wake| Engine::start(engine_settings, wake)),
+        desktop: Arc::new(RealDesktop),
+        models: given.into_iter().chain(embedded).collect(),
+        picture: options.picture,
+        settings: Settings { seed: options.seed, dark, scale: f32::from(options.scale) / 100.0, ..Settings::default() },
+        report: options.report.map(|path| (path, begin)),
+        animate: options.animate,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_missing_library_is_named() {
+        let error = broken("Library libxkbcommon-x11.so could not be loaded.".into(), false);
+        assert!(error.to_string().contains("libxkbcommon-x11-0"));
+        assert_eq!(error.causes(), ["Library libxkbcommon-x11.so could not be loaded."]);
+    }
+}

@@ -1,0 +1,365 @@
+//! What the window knows: plain values, changed by commands, arrivals and the engine's answers.
+
+use crate::Picture;
+use crate::data::{Crop, Facing, Fit, Preparation, Treatment};
+use crate::engine::{DIRECTIONS, Ending, Frame, JobId, ModelCard, ModelSource, Problem, ScrubFrame};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// The wall is sorted anew at most this often, so that solutions can be followed by eye.
+const SORT_INTERVAL: Duration = Duration::from_millis(600);
+
+/// How the input's picture and its reconstruction are compared.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Comparison {
+    /// Signed difference of brightness.
+    #[default]
+    Difference,
+    /// Absolute difference as heat.
+    Heat,
+    /// Both across a movable divider.
+    Split,
+}
+
+/// What the person set; not what was computed.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Settings {
+    /// Dark or light; `None` follows the system.
+    pub dark: Option<bool>,
+    /// Size of everything, 1 to 2.
+    pub scale: f32,
+    /// Whether refinement starts by itself after the samples.
+    pub refine: bool,
+    /// Steps after which refinement ends by itself.
+    pub step_limit: usize,
+    /// The seed of the next search.
+    pub seed: u64,
+    /// Whether large pictures blend their pixels.
+    pub smooth: bool,
+    /// How y and its reconstruction are compared.
+    pub comparison: Comparison,
+    /// Where the divider of the split view is.
+    pub split: f32,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            dark: None,
+            scale: 1.0,
+            refine: true,
+            step_limit: 500,
+            seed: 1,
+            smooth: true,
+            comparison: Comparison::default(),
+            split: 0.5,
+        }
+    }
+}
+
+/// A model that can be chosen.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ModelChoice {
+    /// Where it is.
+    pub source: ModelSource,
+    /// What the list calls it.
+    pub label: String,
+}
+
+/// The model in use.
+#[derive(Clone, Debug)]
+pub struct LoadedModel {
+    /// The job that loaded it.
+    pub job: JobId,
+    /// Where it came from.
+    pub source: ModelSource,
+    /// What there is to show of it.
+    pub card: Arc<ModelCard>,
+}
+
+/// How the person wants the input prepared, where that differs from how the model's own pictures were.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Choices {
+    /// Drawing, photograph, or as it is.
+    pub treatment: Treatment,
+    /// Contain or cover.
+    pub fit: Fit,
+    /// Whether the input is cut to what is shown on its background first.
+    pub crop: bool,
+    /// Whether light and dark are exchanged.
+    pub invert: bool,
+    /// Whether the input is mirrored when it faces another way than the model's pictures.
+    pub turn: bool,
+}
+
+impl Choices {
+    /// What suits a picture and a model at first.
+    pub fn suited(card: &ModelCard, is_photo: bool) -> Self {
+        Self {
+            treatment: card.y_kind.treatment(is_photo),
+            fit: card.preparation.fit,
+            crop: true,
+            invert: false,
+            turn: true,
+        }
+    }
+
+    /// The preparation for a model.
+    pub fn preparation(&self, card: &ModelCard) -> Preparation {
+        let own = &card.preparation;
+        let crop = match own.crop {
+            _ if !self.crop => Crop::Whole,
+            Crop::Content { margin } => Crop::Content { margin },
+            _ => Crop::Content { margin: CONTENT_MARGIN },
+        };
+        Preparation {
+            size: card.size,
+            fit: self.fit,
+            crop,
+            facing: if self.turn { own.facing } else { Facing::AsIs },
+            treatment: self.treatment,
+            invert: self.invert,
+            ..own.clone()
+        }
+    }
+}
+
+/// The share of the side left free around the content, for models that say nothing about it.
+const CONTENT_MARGIN: f32 = 0.04;
+
+/// The picture that counterparts are looked for.
+#[derive(Clone, Debug)]
+pub struct Input {
+    /// Its name for the person.
+    pub name: String,
+    /// The picture as it came, to be prepared anew when choices change; `None` for a model's sample, which is a y
+    /// already.
+    pub original: Option<Arc<Picture>>,
+    /// A small copy of the original for the window.
+    pub thumbnail: Arc<Picture>,
+    /// Whether it looks like a photograph.
+    pub is_photo: bool,
+    /// How it is prepared; decided when there is a model to prepare it for.
+    pub choices: Option<Choices>,
+    /// What the model sees, when prepared.
+    pub y: Option<Arc<Picture>>,
+    /// Number of the preparation under way; answers to older ones are dropped.
+    pub preparing: u64,
+}
+
+/// Where a search stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// The samples are on their way.
+    Sampling,
+    /// NAM refines the starts.
+    Refining,
+    /// Refinement holds.
+    Paused,
+    /// Refinement is over, and can go on.
+    Over(Ending),
+    /// It failed; its pictures stay.
+    Failed,
+}
+
+/// The search that the window shows.
+#[derive(Clone, Debug)]
+pub struct SearchView {
+    /// The engine's name for it.
+    pub job: JobId,
+    /// Where it stands.
+    pub phase: Phase,
+    /// The y it is about.
+    pub y: Arc<Picture>,
+    /// The seed it began with.
+    pub seed: u64,
+    /// The newest pictures.
+    pub frame: Option<Arc<Frame>>,
+    /// Standard deviations along the directions.
+    pub sigmas: Vec<f32>,
+    /// Starts in the order of the wall, the best first.
+    pub order: Vec<usize>,
+    sorted_at: Option<Instant>,
+    /// The start that is shown large; follows the best until the person chooses.
+    pub chosen: usize,
+    /// Whether the person chose it.
+    pub chosen_by_hand: bool,
+    /// Where the sliders are, in standard deviations.
+    pub offsets: [f32; DIRECTIONS],
+    /// The newest answer to them.
+    pub scrub: Option<Arc<ScrubFrame>>,
+}
+
+impl SearchView {
+    /// A search that was just asked for.
+    pub fn new(job: JobId, y: Arc<Picture>, seed: u64) -> Self {
+        Self {
+            job,
+            phase: Phase::Sampling,
+            y,
+            seed,
+            frame: None,
+            sigmas: Vec::new(),
+            order: Vec::new(),
+            sorted_at: None,
+            chosen: 0,
+            chosen_by_hand: false,
+            offsets: [0.0; DIRECTIONS],
+            scrub: None,
+        }
+    }
+
+    /// Takes a newer frame in.
+    pub fn show(&mut self, frame: Arc<Frame>, now: Instant) {
+        let settled = self.phase != Phase::Refining;
+        let due = self.sorted_at.is_none_or(|at| now - at >= SORT_INTERVAL);
+        if settled || due || self.order.len() != frame.solutions.len() {
+            self.order = (0..frame.solutions.len()).collect();
+            self.order.sort_by(|&a, &b| frame.solutions[a].loss.total_cmp(&frame.solutions[b].loss));
+            self.sorted_at = Some(now);
+        }
+        if !self.chosen_by_hand && self.offsets == [0.0; DIRECTIONS] {
+            self.chosen = self.order.first().copied().unwrap_or(0);
+        }
+        self.frame = Some(frame);
+    }
+
+    /// Place of a start on the wall, from 0.
+    pub fn rank(&self, start: usize) -> usize {
+        self.order.iter().position(|&other| other == start).unwrap_or(start)
+    }
+
+    /// Whether the sliders have moved the chosen solution.
+    pub fn is_scrubbed(&self) -> bool {
+        self.offsets.iter().any(|&offset| offset != 0.0)
+    }
+
+    /// Chooses a start and lets the sliders go.
+    pub fn choose(&mut self, start: usize) {
+        self.chosen = start;
+        self.chosen_by_hand = true;
+        self.offsets = [0.0; DIRECTIONS];
+        self.scrub = None;
+    }
+
+    /// Whether refinement can be started again.
+    pub fn can_continue(&self) -> bool {
+        matches!(self.phase, Phase::Paused | Phase::Over(_))
+    }
+}
+
+/// A message that stays until read or a while has passed.
+#[derive(Clone, Debug)]
+pub struct Toast {
+    /// Tells it from others.
+    pub number: u64,
+    /// What it says.
+    pub problem: Problem,
+    /// Whether it reports a failure.
+    pub is_error: bool,
+    /// When it came.
+    pub since: Instant,
+}
+
+/// Everything the window knows.
+#[derive(Default)]
+pub struct State {
+    /// Models to choose from.
+    pub models: Vec<ModelChoice>,
+    /// The model in use.
+    pub model: Option<LoadedModel>,
+    /// The model on its way.
+    pub loading: Option<(JobId, ModelSource)>,
+    /// The picture given.
+    pub input: Option<Input>,
+    /// The name of a picture that is being read.
+    pub reading: Option<String>,
+    /// The search shown.
+    pub search: Option<SearchView>,
+    /// What the person set.
+    pub settings: Settings,
+    /// Messages.
+    pub toasts: Vec<Toast>,
+    /// Whether files hover over the window.
+    pub hovering: bool,
+    /// Whether an export is being written.
+    pub exporting: bool,
+    /// Whether a file dialog is open.
+    pub in_dialog: bool,
+    /// The open palette's search text.
+    pub palette: Option<String>,
+    /// Whether the page of shortcuts is open.
+    pub shortcuts: bool,
+    /// What draws the window, for the status line.
+    pub renderer: String,
+    next_toast: u64,
+}
+
+impl State {
+    /// Shows a failure.
+    pub fn fail(&mut self, problem: Problem) {
+        self.toast(problem, true);
+    }
+
+    /// Shows a message that is no failure.
+    pub fn tell(&mut self, sentence: impl Into<String>) {
+        self.toast(Problem::new(sentence), false);
+    }
+
+    fn toast(&mut self, problem: Problem, is_error: bool) {
+        // The same sentence again is the same message again, not another one below it.
+        self.toasts.retain(|toast| toast.problem != problem);
+        self.next_toast += 1;
+        self.toasts.push(Toast { number: self.next_toast, problem, is_error, since: Instant::now() });
+        let surplus = self.toasts.len().saturating_sub(4);
+        self.toasts.drain(..surplus);
+    }
+
+    /// The chosen solution's rank, start and present state.
+    pub fn frame(&self) -> Option<&Arc<Frame>> {
+        self.search.as_ref()?.frame.as_ref()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::{Curves, Solution};
+
+    fn frame(job: JobId, losses: &[f32]) -> Arc<Frame> {
+        let picture = Arc::new(Picture::filled(1, 1, [0; 4]));
+        let solutions = losses
+            .iter()
+            .map(|&loss| Solution { x: picture.clone(), reconstruction: picture.clone(), loss, settled: false })
+            .collect();
+        Arc::new(Frame { job, step: 0, steps_per_second: 0.0, solutions, curves: Curves::new(losses.len()) })
+    }
+
+    #[test]
+    fn the_wall_is_sorted_calmly_and_the_choice_stays() {
+        let job = JobId::new();
+        let mut search = SearchView::new(job, Arc::new(Picture::filled(1, 1, [0; 4])), 1);
+        let begin = Instant::now();
+        search.show(frame(job, &[3.0, 1.0, 2.0]), begin);
+        assert_eq!((search.order.clone(), search.chosen), (vec![1, 2, 0], 1));
+        search.phase = Phase::Refining;
+        search.show(frame(job, &[0.1, 1.0, 2.0]), begin + Duration::from_millis(100));
+        assert_eq!(search.order, [1, 2, 0], "too soon to move pictures about");
+        search.show(frame(job, &[0.1, 1.0, 2.0]), begin + SORT_INTERVAL);
+        assert_eq!((search.order.clone(), search.chosen), (vec![0, 1, 2], 0));
+        search.choose(2);
+        search.show(frame(job, &[0.1, 1.0, 0.05]), begin + 2 * SORT_INTERVAL);
+        search.show(frame(job, &[0.01, 1.0, 0.05]), begin + 3 * SORT_INTERVAL);
+        assert_eq!((search.chosen, search.rank(2)), (2, 1));
+    }
+
+    #[test]
+    fn messages_do_not_pile_up() {
+        let mut state = State::default();
+        (0..9).for_each(|i| state.fail(Problem::new(format!("Failure {}.", i % 6))));
+        assert_eq!(state.toasts.len(), 4);
+        state.fail(Problem::new("Failure 2."));
+        state.fail(Problem::new("Failure 2."));
+        assert_eq!(state.toasts.len(), 4);
+    }
+}

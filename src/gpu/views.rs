@@ -1,0 +1,358 @@
+//! Image views as paint callbacks: one texture and one bind group per view, written only when its picture changed.
+
+use super::{Colours, Look, Mode, software};
+use crate::Picture;
+use eframe::egui_wgpu::{self, CallbackResources, CallbackTrait, RenderState, ScreenDescriptor};
+use eframe::{egui, wgpu};
+use std::collections::HashMap;
+use std::sync::Arc;
+
+/// Every shader of the program by name, for the test that validates them.
+pub const SHADERS: [(&str, &str); 1] = [("image_view", include_str!("../../shaders/image_view.wgsl"))];
+
+/// Bytes of the shader's `View`.
+const UNIFORM_BYTES: usize = 4 * 4 * 5 + 4 * 8;
+
+/// Pixels on a side up to which views are computed on the CPU when there is no shader.
+const SOFTWARE_LIMIT: f32 = 512.0;
+
+/// Draws image views: by the shader when the window has wgpu (Vulkan, Metal, DirectX or OpenGL below it), else from
+/// pictures computed on the CPU.
+pub struct Painter {
+    shader: bool,
+    software: HashMap<egui::Id, Drawn>,
+}
+
+/// A view computed on the CPU, and what it was computed from.
+struct Drawn {
+    texture: egui::TextureHandle,
+    a: Arc<Picture>,
+    b: Arc<Picture>,
+    look: Look,
+    size: [usize; 2],
+}
+
+impl Painter {
+    /// A painter for a window, with its wgpu state when it has one.
+    pub fn new(render_state: Option<&RenderState>) -> Self {
+        if let Some(state) = render_state {
+            let shared = Shared::new(&state.device, state.target_format);
+            state.renderer.write().callback_resources.insert(shared);
+        }
+        Self { shader: render_state.is_some(), software: HashMap::new() }
+    }
+
+    /// Paints a view into `rectangle` (points). `key` names the view from frame to frame; without `b` the view shows
+    /// `a` twice.
+    pub fn paint(
+        &mut self,
+        ui: &egui::Ui,
+        rectangle: egui::Rect,
+        key: egui::Id,
+        (a, b): (&Arc<Picture>, Option<&Arc<Picture>>),
+        look: &Look,
+    ) {
+        if !ui.is_rect_visible(rectangle) || rectangle.width() < 1.0 || rectangle.height() < 1.0 {
+            return;
+        }
+        let (a, b) = (a.clone(), b.unwrap_or(a).clone());
+        if self.shader {
+            let callback = View { key, rectangle, a, b, look: *look };
+            ui.painter().add(egui_wgpu::Callback::new_paint_callback(rectangle, callback));
+        } else {
+            self.paint_software(ui, rectangle, key, a, b, look);
+        }
+    }
+
+    fn paint_software(
+        &mut self,
+        ui: &egui::Ui,
+        rectangle: egui::Rect,
+        key: egui::Id,
+        a: Arc<Picture>,
+        b: Arc<Picture>,
+        look: &Look,
+    ) {
+        let scale =
+            (SOFTWARE_LIMIT / (rectangle.size() * ui.pixels_per_point()).max_elem()).min(1.0) * ui.pixels_per_point();
+        let size = [rectangle.width(), rectangle.height()].map(|side| (side * scale).round().max(1.0) as usize);
+        let fresh = self.software.get(&key).is_some_and(|drawn| {
+            Arc::ptr_eq(&drawn.a, &a) && Arc::ptr_eq(&drawn.b, &b) && drawn.look == *look && drawn.size == size
+        });
+        if !fresh {
+            let picture = software::render(look, &a, &b, size[0], size[1], scale);
+            let image = egui::ColorImage::from_rgba_unmultiplied(size, picture.rgba());
+            let options = egui::TextureOptions::LINEAR;
+            match self.software.get_mut(&key) {
+                Some(drawn) if drawn.size == size => {
+                    drawn.texture.set_partial([0, 0], image, options);
+                    (drawn.a, drawn.b, drawn.look) = (a, b, *look);
+                }
+                _ => {
+                    let texture = ui.ctx().load_texture("image view", image, options);
+                    self.software.insert(key, Drawn { texture, a, b, look: *look, size });
+                }
+            }
+        }
+        let uv = egui::Rect::from_min_max(egui::Pos2::ZERO, egui::Pos2::new(1.0, 1.0));
+        ui.painter().image(self.software[&key].texture.id(), rectangle, uv, egui::Color32::WHITE);
+    }
+}
+
+/// What all views share, and each view's own resources.
+struct Shared {
+    pipeline: wgpu::RenderPipeline,
+    layout: wgpu::BindGroupLayout,
+    views: HashMap<egui::Id, Resources>,
+}
+
+/// One view's resources on the device.
+struct Resources {
+    uniforms: wgpu::Buffer,
+    written: [u8; UNIFORM_BYTES],
+    a: Uploaded,
+    b: Uploaded,
+    bind_group: wgpu::BindGroup,
+}
+
+/// A texture and the picture in it.
+struct Uploaded {
+    texture: wgpu::Texture,
+    picture: Arc<Picture>,
+}
+
+impl Uploaded {
+    fn new(device: &wgpu::Device, queue: &wgpu::Queue, picture: &Arc<Picture>) -> Self {
+        let texture = device.create_texture(&wgpu::TextureDescriptor {
+            label: Some("image view"),
+            size: extent(picture),
+            mip_level_count: 1,
+            sample_count: 1,
+            dimension: wgpu::TextureDimension::D2,
+            format: wgpu::TextureFormat::Rgba8Unorm,
+            usage: wgpu::TextureUsages::TEXTURE_BINDING | wgpu::TextureUsages::COPY_DST,
+            view_formats: &[],
+        });
+        let uploaded = Self { texture, picture: picture.clone() };
+        uploaded.write(queue);
+        uploaded
+    }
+
+    /// Makes the texture hold the picture; `false` when it has another size and needs another texture.
+    fn update(&mut self, queue: &wgpu::Queue, picture: &Arc<Picture>) -> bool {
+        if Arc::ptr_eq(&self.picture, picture) {
+            return true;
+        }
+        if extent(&self.picture) != extent(picture) {
+            return false;
+        }
+        self.picture = picture.clone();
+        self.write(queue);
+        true
+    }
+
+    fn write(&self, queue: &wgpu::Queue) {
+        let size = extent(&self.picture);
+        let layout =
+            wgpu::TexelCopyBufferLayout { offset: 0, bytes_per_row: Some(4 * size.width), rows_per_image: None };
+        queue.write_texture(self.texture.as_image_copy(), self.picture.rgba(), layout, size);
+    }
+}
+
+fn extent(picture: &Picture) -> wgpu::Extent3d {
+    wgpu::Extent3d { width: picture.width() as u32, height: picture.height() as u32, depth_or_array_layers: 1 }
+}
+
+impl Shared {
+    fn new(device: &wgpu::Device, target: wgpu::TextureFormat) -> Self {
+        let (name, source) = SHADERS[0];
+        let module = device.create_shader_module(wgpu::ShaderModuleDescriptor {
+            label: Some(name),
+            source: wgpu::ShaderSource::Wgsl(source.into()),
+        });
+        let texture = |binding| wgpu::BindGroupLayoutEntry {
+            binding,
+            visibility: wgpu::ShaderStages::FRAGMENT,
+            ty: wgpu::BindingType::Texture {
+                sample_type: wgpu::TextureSampleType::Float { filterable: false },
+                view_dimension: wgpu::TextureViewDimension::D2,
+                multisampled: false,
+            },
+            count: None,
+        };
+        let uniforms = wgpu::BindGroupLayoutEntry {
+            binding: 0,
+            visibility: wgpu::ShaderStages::FRAGMENT,
+            ty: wgpu::BindingType::Buffer {
+                ty: wgpu::BufferBindingType::Uniform,
+                has_dynamic_offset: false,
+                min_binding_size: wgpu::BufferSize::new(UNIFORM_BYTES as u64),
+            },
+            count: None,
+        };
+        let layout = device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor {
+            label: Some(name),
+            entries: &[uniforms, texture(1), texture(2)],
+        });
+        let pipeline_layout = device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
+            label: Some(name),
+            bind_group_layouts: &[Some(&layout)],
+            immediate_size: 0,
+        });
+        let fragment = if target.is_srgb() { "fragment_linear" } else { "fragment_gamma" };
+        let pipeline = device.create_render_pipeline(&wgpu::RenderPipelineDescriptor {
+            label: Some(name),
+            layout: Some(&pipeline_layout),
+            vertex: wgpu::VertexState {
+                module: &module,
+                entry_point: Some("vertex"),
+                compilation_options: Default::default(),
+                buffers: &[],
+            },
+            primitive: wgpu::PrimitiveState::default(),
+            depth_stencil: None,
+            multisample: wgpu::MultisampleState::default(),
+            fragment: Some(wgpu::FragmentState {
+                module: &module,
+                entry_point: Some(fragment),
+                compilation_options: Default::default(),
+                targets: &[Some(wgpu::ColorTargetState {
+                    format: target,
+                    blend: Some(wgpu::BlendState::PREMULTIPLIED_ALPHA_BLENDING),
+                    write_mask: wgpu::ColorWrites::ALL,
+                })],
+            }),
+            multiview_mask: None,
+            cache: None,
+        });
+        Self { pipeline, layout, views: HashMap::new() }
+    }
+
+    fn resources(&self, device: &wgpu::Device, a: Uploaded, b: Uploaded) -> Resources {
+        let uniforms = device.create_buffer(&wgpu::BufferDescriptor {
+            label: Some("image view"),
+            size: UNIFORM_BYTES as u64,
+            usage: wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST,
+            mapped_at_creation: false,
+        });
+        let [view_a, view_b] = [&a, &b].map(|uploaded| uploaded.texture.create_view(&Default::default()));
+        let bind_group = device.create_bind_group(&wgpu::BindGroupDescriptor {
+            label: Some("image view"),
+            layout: &self.layout,
+            entries: &[
+                wgpu::BindGroupEntry { binding: 0, resource: uniforms.as_entire_binding() },
+                wgpu::BindGroupEntry { binding: 1, resource: wgpu::BindingResource::TextureView(&view_a) },
+                wgpu::BindGroupEntry { binding: 2, resource: wgpu::BindingResource::TextureView(&view_b) },
+            ],
+        });
+        Resources { uniforms, written: [0; UNIFORM_BYTES], a, b, bind_group }
+    }
+}
+
+/// One view in one frame.
+struct View {
+    key: egui::Id,
+    rectangle: egui::Rect,
+    a: Arc<Picture>,
+    b: Arc<Picture>,
+    look: Look,
+}
+
+impl View {
+    /// The shader's `View`, byte for byte.
+    fn uniforms(&self, pixels_per_point: f32) -> [u8; UNIFORM_BYTES] {
+        let Look { mode, smooth, radius, divider_half, colours } = self.look;
+        let Colours { negative, neutral, positive, divider } = colours;
+        let (number, gain, split) = match mode {
+            Mode::Picture => (0.0, 1.0, 0.0),
+            Mode::Difference { gain } => (1.0, gain, 0.0),
+            Mode::Heat { gain } => (2.0, gain, 0.0),
+            Mode::Split { at } => (3.0, 1.0, at),
+        };
+        let place = [self.rectangle.left(), self.rectangle.top(), self.rectangle.width(), self.rectangle.height()];
+        let floats = place
+            .map(|value| value * pixels_per_point)
+            .into_iter()
+            .chain([negative, neutral, positive, divider].into_iter().flatten().map(|value| f32::from(value) / 255.0))
+            .chain([number, f32::from(u8::from(smooth)), gain, split])
+            .chain([radius * pixels_per_point, divider_half * pixels_per_point, 0.0, 0.0]);
+        let mut bytes = [0; UNIFORM_BYTES];
+        for (slot, value) in bytes.chunks_exact_mut(4).zip(floats) {
+            slot.copy_from_slice(&value.to_ne_bytes());
+        }
+        bytes
+    }
+}
+
+impl CallbackTrait for View {
+    fn prepare(
+        &self,
+        device: &wgpu::Device,
+        queue: &wgpu::Queue,
+        screen: &ScreenDescriptor,
+        _: &mut wgpu::CommandEncoder,
+        resources: &mut CallbackResources,
+    ) -> Vec<wgpu::CommandBuffer> {
+        let Some(shared) = resources.get_mut::<Shared>() else { return Vec::new() };
+        let kept = shared
+            .views
+            .get_mut(&self.key)
+            .is_some_and(|view| view.a.update(queue, &self.a) && view.b.update(queue, &self.b));
+        if !kept {
+            let (a, b) = (Uploaded::new(device, queue, &self.a), Uploaded::new(device, queue, &self.b));
+            let view = shared.resources(device, a, b);
+            shared.views.insert(self.key, view);
+        }
+        let uniforms = self.uniforms(screen.pixels_per_point);
+        if let Some(view) = shared.views.get_mut(&self.key).filter(|view| view.written != uniforms) {
+            queue.write_buffer(&view.uniforms, 0, &uniforms);
+            view.written = uniforms;
+        }
+        Vec::new()
+    }
+
+    fn paint(&self, _: egui::PaintCallbackInfo, pass: &mut wgpu::RenderPass<'static>, resources: &CallbackResources) {
+        let Some(shared) = resources.get::<Shared>() else { return };
+        let Some(view) = shared.views.get(&self.key) else { return };
+        pass.set_pipeline(&shared.pipeline);
+        pass.set_bind_group(0, &view.bind_group, &[]);
+        pass.draw(0..3, 0..1);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use wgpu::naga;
+
+    #[test]
+    fn every_shader_is_valid_within_the_smallest_limits() {
+        for (name, source) in SHADERS {
+            let module = naga::front::wgsl::parse_str(source)
+                .unwrap_or_else(|error| panic!("{name}: {}", error.emit_to_string(source)));
+            naga::valid::Validator::new(naga::valid::ValidationFlags::all(), naga::valid::Capabilities::empty())
+                .validate(&module)
+                .unwrap_or_else(|error| panic!("{name}: {}", error.emit_to_string(source)));
+            let storage = module
+                .global_variables
+                .iter()
+                .any(|(_, variable)| matches!(variable.space, naga::AddressSpace::Storage { .. }));
+            assert!(!storage, "{name}: OpenGL has no storage buffers");
+        }
+    }
+
+    #[test]
+    fn every_shader_file_is_validated() {
+        let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("shaders");
+        let files = std::fs::read_dir(folder).unwrap().count();
+        assert_eq!(files, SHADERS.len());
+    }
+
+    #[test]
+    fn the_uniforms_have_the_shaders_size() {
+        let module = naga::front::wgsl::parse_str(SHADERS[0].1).unwrap();
+        let (_, view) = module.types.iter().find(|(_, kind)| kind.name.as_deref() == Some("View")).unwrap();
+        let naga::TypeInner::Struct { span, .. } = view.inner else { panic!("View is a struct") };
+        assert_eq!(span as usize, UNIFORM_BYTES);
+    }
+}
