@@ -6,6 +6,6 @@ use std::process::ExitCode;
 #[allow(unsafe_code)]
 fn main() -> ExitCode {
     // SAFETY: no other thread has been started yet.
-    unsafe { counterpart::ops::threads::leave_candle_one() };
+    unsafe { counterpart::ops::process::prepare() };
     counterpart::cli::main(|options: WindowOptions| app::run(&options))
 }

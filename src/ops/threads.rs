@@ -54,16 +54,3 @@ pub fn for_each_chunk<T: Send>(data: &mut [T], length: usize, task: impl Fn(usiz
         pool.install(|| data.par_chunks_mut(length).enumerate().for_each(|(i, piece)| task(i, piece)));
     }
 }
-
-/// Keeps candle's own threads from competing with these: its pool waits by spinning, which costs a small machine more
-/// than it brings, and what is left to candle is small. A number that the environment names is respected.
-///
-/// # Safety
-/// Only while the process has a single thread, as the environment is changed: first thing in `main`.
-#[allow(unsafe_code)]
-pub unsafe fn leave_candle_one() {
-    if std::env::var_os("CANDLE_NUM_THREADS").is_none() {
-        // SAFETY: the caller vouches that no other thread reads the environment.
-        unsafe { std::env::set_var("CANDLE_NUM_THREADS", "1") };
-    }
-}
