@@ -1,7 +1,7 @@
 //! The images that a person names on the command line, as the model sees them.
 
 use super::train::images::{CropChoice, FacingChoice, FitChoice};
-use crate::data::{Crop, Facing, Fit, ImageSet, Preparation, prepare};
+use crate::data::{Crop, Facing, Fit, ImageSet, Preparation, YKind, is_drawing, prepare};
 use crate::model_file::Manifest;
 use crate::{Error, Picture, Result};
 use candle_core::{Device, Tensor};
@@ -78,7 +78,13 @@ impl Inputs {
         for path in &self.images {
             let set = ImageSet::open(path)?;
             for i in 0..set.len() {
-                inputs.push(Input { name: set.name(i), y: prepare(&set.picture(i)?, &how) });
+                let (name, picture) = (set.name(i), set.picture(i)?);
+                if manifest.y_kind == YKind::Edges && !self.from_photo && !is_drawing(&picture) {
+                    super::output::note(&format!(
+                        "{name} looks like a photograph; --from-photo takes its line drawing."
+                    ));
+                }
+                inputs.push(Input { y: prepare(&picture, &how), name });
             }
         }
         Ok(inputs)

@@ -73,7 +73,8 @@ impl Progress {
         let rate = (self.done - self.first) as f64 / self.seconds().max(1e-9);
         let left = self.total.saturating_sub(self.done) as f64 / rate.max(1e-9);
         let Self { what, done, total, .. } = self;
-        format!("{what} {done}/{total}, {rate:.2}/s, {} left {message}", output::duration(left)).trim_end().to_owned()
+        let pace = if rate < 1.0 { format!("{:.1} s each", 1.0 / rate.max(1e-9)) } else { format!("{rate:.1}/s") };
+        format!("{what} {done}/{total}, {pace}, {} left {message}", output::duration(left)).trim_end().to_owned()
     }
 }
 
