@@ -150,7 +150,7 @@ fn picture_arrival(name: String, picture: Result<Picture>) -> Arrival {
         Ok(picture) => Arrival::Picture(Arrived {
             name,
             thumbnail: Arc::new(thumbnail(&picture)),
-            is_photo: looks_like_photo(&picture),
+            is_photo: !data::is_drawing(&picture),
             picture: Arc::new(picture),
         }),
         Err(error) => Arrival::NoPicture(error.into()),
@@ -189,48 +189,9 @@ fn thumbnail(picture: &Picture) -> Picture {
     small
 }
 
-/// Whether a picture is a photograph rather than a line drawing: a drawing is paper and strokes, with few pixels that
-/// are neither and little colour.
-fn looks_like_photo(picture: &Picture) -> bool {
-    let small = thumbnail(picture);
-    let (mut between, mut coloured, mut dark) = (0, 0, 0);
-    let pixels = small.rgba().chunks_exact(4);
-    let count = pixels.len() as f32;
-    for pixel in pixels {
-        let [low, high] = [pixel[..3].iter().min(), pixel[..3].iter().max()].map(|v| i32::from(*v.unwrap_or(&0)));
-        coloured += i32::from(high - low > 48);
-        between += i32::from(low > 64 && high < 216);
-        dark += i32::from(high <= 64);
-    }
-    let share = |n: i32| n as f32 / count;
-    // Light strokes on dark paper are a drawing too, of which little is light.
-    let filled = share(dark).min(1.0 - share(dark));
-    share(coloured) > 0.12 || share(between) > 0.22 || filled > 0.3
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_drawing_is_told_from_a_photograph() {
-        let mut drawing = Picture::filled(120, 120, [255; 4]);
-        for i in 10..110 {
-            for (x, y) in [(i, 40), (i, 90), (10, i), (109, i)] {
-                drawing.rgba_mut()[4 * (y * 120 + x)..][..3].fill(20);
-            }
-        }
-        assert!(!looks_like_photo(&drawing));
-        let shades = (0..4 * 120 * 120).map(|i| if i % 4 == 3 { 255 } else { (i / 480 + i % 97) as u8 }).collect();
-        assert!(looks_like_photo(&Picture::new(120, 120, shades).unwrap()));
-        let mut shoe = Picture::filled(120, 120, [255; 4]);
-        for y in 40..90 {
-            for x in 10..110 {
-                shoe.rgba_mut()[4 * (y * 120 + x)..][..3].copy_from_slice(&[170, 40, 30]);
-            }
-        }
-        assert!(looks_like_photo(&shoe));
-    }
 
     #[test]
     fn thumbnails_are_small_and_transparent_is_white() {
