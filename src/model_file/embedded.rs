@@ -27,4 +27,7 @@ pub fn all() -> &'static [EmbeddedModel] {
     MODELS
 }
 
-const MODELS: &[EmbeddedModel] = &[];
+const MODELS: &[EmbeddedModel] = &[EmbeddedModel {
+    id: "edges_to_shoes",
+    bytes: include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/assets/models/edges_to_shoes.safetensors")),
+}];
