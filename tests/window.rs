@@ -201,7 +201,7 @@ fn a_real_drop_on_a_real_window_leads_to_solutions_on_the_screen() {
 /// the upper half of the middle of the window.
 fn wall_places(shot: &image::RgbaImage) -> Vec<(u32, u32)> {
     let colourful = |x: u32, y: u32| {
-        let area: Vec<[u8; 4]> = (0..64).map(|i| shot.get_pixel(x + i % 8, y + i / 8).0).collect();
+        let area: Vec<[u8; 4]> = (0..60).map(|i| shot.get_pixel(x + i % 3, y + i / 3).0).collect();
         let spread = |c: usize| {
             let values = area.iter().map(|pixel| pixel[c]);
             values.clone().max().unwrap_or(0).abs_diff(values.min().unwrap_or(0))
@@ -209,7 +209,7 @@ fn wall_places(shot: &image::RgbaImage) -> Vec<(u32, u32)> {
         (0..3).map(spread).max().unwrap_or(0) > 24
     };
     // Rows of pictures are as far apart as columns plus a line of text: scan both for runs.
-    let (left, right, top, bottom) = (305, shot.width() - 310, 100, shot.height() / 2 - 30);
+    let (left, right, top, bottom) = (305, shot.width() - 305, 100, shot.height() / 2 - 30);
     let runs = |from: u32, to: u32, is: &dyn Fn(u32) -> bool| {
         let mut runs: Vec<(u32, u32)> = Vec::new();
         let mut begin = None;
@@ -225,10 +225,10 @@ fn wall_places(shot: &image::RgbaImage) -> Vec<(u32, u32)> {
         }
         runs.into_iter().filter(|(first, end)| end - first >= 40).collect::<Vec<_>>()
     };
-    let rows = runs(top, bottom, &|y| (left..right - 8).step_by(8).filter(|&x| colourful(x, y)).count() > 40);
+    let rows = runs(top, bottom, &|y| (left..right).step_by(8).filter(|&x| colourful(x, y)).count() > 40);
     let Some(&(y, _)) = rows.first() else { return Vec::new() };
-    let columns = runs(left, right - 8, &|x| colourful(x, y + 20) || colourful(x, y + 30));
-    rows.iter().flat_map(|&(y, _)| columns.iter().map(move |&(x, _)| (x + 4, y + 8))).collect()
+    let columns = runs(left, right, &|x| colourful(x, y + 20) || colourful(x, y + 40));
+    rows.iter().flat_map(|&(y, _)| columns.iter().map(move |&(x, _)| (x + 6, y + 24))).collect()
 }
 
 #[test]

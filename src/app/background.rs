@@ -189,23 +189,24 @@ fn thumbnail(picture: &Picture) -> Picture {
     small
 }
 
-/// Whether a picture is a photograph rather than a line drawing: a drawing is paper and strokes, with few pixels that
-/// are neither and little colour.
+/// Whether a picture is a photograph rather than a line drawing: a drawing is strokes on paper of one brightness, with
+/// few pixels between the two and little colour.
 fn looks_like_photo(picture: &Picture) -> bool {
     let small = thumbnail(picture);
-    let (mut between, mut coloured, mut dark) = (0, 0, 0);
-    let pixels = small.rgba().chunks_exact(4);
-    let count = pixels.len() as f32;
-    for pixel in pixels {
-        let [low, high] = [pixel[..3].iter().min(), pixel[..3].iter().max()].map(|v| i32::from(*v.unwrap_or(&0)));
-        coloured += i32::from(high - low > 48);
-        between += i32::from(low > 64 && high < 216);
-        dark += i32::from(high <= 64);
-    }
-    let share = |n: i32| n as f32 / count;
-    // Light strokes on dark paper are a drawing too, of which little is light.
-    let filled = share(dark).min(1.0 - share(dark));
-    share(coloured) > 0.12 || share(between) > 0.22 || filled > 0.3
+    let (width, height) = (small.width(), small.height());
+    let luma = |pixel: &[u8]| 0.299 * f32::from(pixel[0]) + 0.587 * f32::from(pixel[1]) + 0.114 * f32::from(pixel[2]);
+    let is_border = |i: usize| i % width == 0 || i % width == width - 1 || i < width || i / width == height - 1;
+    let pixels = || small.rgba().chunks_exact(4);
+    let mut border: Vec<f32> = pixels().enumerate().filter(|(i, _)| is_border(*i)).map(|(_, p)| luma(p)).collect();
+    border.sort_by(f32::total_cmp);
+    let paper = border[border.len() / 2];
+    let count = pixels().len() as f32;
+    let share = |is: &dyn Fn(&[u8]) -> bool| pixels().filter(|pixel| is(pixel)).count() as f32 / count;
+    let from_paper = |pixel: &[u8]| (luma(pixel) - paper).abs();
+    let coloured = share(&|pixel| pixel[..3].iter().max().zip(pixel[..3].iter().min()).is_some_and(|(a, b)| a - b > 48));
+    let strokes = share(&|pixel| from_paper(pixel) >= 110.0);
+    let between = share(&|pixel| (14.0..110.0).contains(&from_paper(pixel)));
+    coloured > 0.12 || strokes > 0.35 || between > 0.06 + 1.5 * strokes
 }
 
 #[cfg(test)]
@@ -221,6 +222,11 @@ mod tests {
             }
         }
         assert!(!looks_like_photo(&drawing));
+        let mut pale = Picture::filled(120, 120, [255; 4]);
+        for (i, pixel) in pale.rgba_mut().chunks_exact_mut(4).enumerate().filter(|(i, _)| (30..90).contains(&(i / 120))) {
+            pixel[..3].fill(if i % 120 < 8 { 10 } else { 200 + (i % 40) as u8 });
+        }
+        assert!(looks_like_photo(&pale), "a white shoe on white is no drawing");
         let shades = (0..4 * 120 * 120).map(|i| if i % 4 == 3 { 255 } else { (i / 480 + i % 97) as u8 }).collect();
         assert!(looks_like_photo(&Picture::new(120, 120, shades).unwrap()));
         let mut shoe = Picture::filled(120, 120, [255; 4]);

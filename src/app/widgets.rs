@@ -69,6 +69,9 @@ impl Scene<'_> {
             colours: tokens(ui).views,
         };
         self.painter.paint(ui, rectangle, shown.key, (shown.a, shown.b), &look);
+        // White pictures end somewhere on a white panel, too.
+        let hairline = Stroke::new(1.0, tokens(ui).line);
+        ui.painter().rect_stroke(rectangle, PICTURE_RADIUS, hairline, egui::StrokeKind::Inside);
         response
     }
 
