@@ -195,7 +195,7 @@ fn looks_like_photo(picture: &Picture) -> bool {
     let small = thumbnail(picture);
     let (width, height) = (small.width(), small.height());
     let luma = |pixel: &[u8]| 0.299 * f32::from(pixel[0]) + 0.587 * f32::from(pixel[1]) + 0.114 * f32::from(pixel[2]);
-    let is_border = |i: usize| i % width == 0 || i % width == width - 1 || i < width || i / width == height - 1;
+    let is_border = |i: usize| i.is_multiple_of(width) || (i + 1).is_multiple_of(width) || i < width || i / width == height - 1;
     let pixels = || small.rgba().chunks_exact(4);
     let mut border: Vec<f32> = pixels().enumerate().filter(|(i, _)| is_border(*i)).map(|(_, p)| luma(p)).collect();
     border.sort_by(f32::total_cmp);
