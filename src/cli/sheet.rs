@@ -1,7 +1,6 @@
 //! Sheets of small pictures, to be looked at while something is trained.
 
-use crate::{Because, Picture, Result};
-use image::{ExtendedColorType, ImageEncoder, codecs::png::PngEncoder};
+use crate::{Picture, Result};
 use std::path::Path;
 
 /// White between the cells, in pixels.
@@ -24,9 +23,5 @@ pub fn write(path: &Path, pictures: &[Picture], columns: usize) -> Result<()> {
             sheet.rgba_mut()[start..start + line.len()].copy_from_slice(line);
         }
     }
-    let mut png = Vec::new();
-    PngEncoder::new(&mut png)
-        .write_image(sheet.rgba(), sheet.width() as u32, sheet.height() as u32, ExtendedColorType::Rgba8)
-        .because(|| "The sheet of samples cannot be written as PNG.")?;
-    crate::model_file::write_beside(path, &png)
+    crate::export::write_png(path, &sheet)
 }

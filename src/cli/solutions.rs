@@ -2,12 +2,13 @@
 
 use super::inputs::{Input, pictures_of};
 use super::options::Json;
-use super::{output, sheet};
+use super::output;
+use crate::Result;
 use crate::evaluate::mean;
+use crate::export::{Cell, Grid, grid, write_png};
 use crate::model_file::{LossConfig, Model};
 use crate::nam::{Candidates, Networks, pixel_differences};
 use crate::nets::{Encoder, Generator, Mapping, Perceptual};
-use crate::{Picture, Result};
 use candle_core::Tensor;
 use serde_json::{Value, json};
 use std::path::Path;
@@ -53,7 +54,7 @@ impl Networks for WithLoss {
 pub struct Solutions<'a> {
     model: &'a Model,
     how: &'static str,
-    rows: Vec<Vec<Picture>>,
+    rows: Vec<Vec<Cell>>,
     reports: Vec<Value>,
 }
 
@@ -72,8 +73,8 @@ impl<'a> Solutions<'a> {
         let mut order: Vec<usize> = (0..found.losses.len()).collect();
         order.sort_by(|&a, &b| found.losses[a].total_cmp(&found.losses[b]));
         let pictures = pictures_of(&found.x)?;
-        let mut row = vec![input.y.clone()];
-        row.extend(order.iter().map(|&i| pictures[i].clone()));
+        let mut row = vec![Cell::new(input.y.clone(), "")];
+        row.extend(order.iter().map(|&i| Cell::new(pictures[i].clone(), format!("{:.4}", found.losses[i]))));
         self.rows.push(row);
         let best = order.first().map_or(f32::NAN, |&i| found.losses[i]);
         let sorted = |values: &[f32]| order.iter().map(|&i| values[i]).collect::<Vec<f32>>();
@@ -97,7 +98,18 @@ impl<'a> Solutions<'a> {
     pub fn write(self, out: Option<&Path>, json: &Json) -> Result<()> {
         if let Some(out) = out {
             let columns = self.rows.iter().map(Vec::len).max().unwrap_or(1);
-            sheet::write(out, &self.rows.concat(), columns)?;
+            let label = |column: usize| if column == 0 { "y".to_owned() } else { column.to_string() };
+            let name = |report: &Value| report["image"].as_str().unwrap_or_default().to_owned();
+            write_png(
+                out,
+                &grid(&Grid {
+                    title: format!("{}: counterparts by {}, with their losses", self.model.manifest.title, self.how),
+                    columns: (0..columns).map(label).collect(),
+                    rows: self.reports.iter().map(name).collect(),
+                    cells: self.rows,
+                    ..Grid::default()
+                }),
+            )?;
         }
         let report = json!({ "command": self.how, "model": self.model.manifest.title, "images": self.reports });
         json.write(&report)?;

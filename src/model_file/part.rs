@@ -6,7 +6,7 @@ use super::model::list;
 use super::{FORMAT_VERSION, Manifest, Network, TrainingRecord};
 use crate::data::Preparation;
 use crate::nets::Weights;
-use crate::{Because, Result};
+use crate::{Because, Error, Result};
 use candle_core::Device;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -73,7 +73,12 @@ impl<N: Network> Part<N> {
         }
         let (config, about) = if container.metadata().contains_key("counterpart.part") {
             let map = typed_entries(&container)?;
-            let header: Header<N> = serde_json::from_value(Value::Object(map)).because(unknown)?;
+            let part = map.get("part").and_then(Value::as_str).unwrap_or_default().to_owned();
+            if part != N::PREFIX.trim_end_matches('.') {
+                return Err(Error::because(unknown(), format!("It holds a {part}.")));
+            }
+            let header: Header<N> = serde_json::from_value(Value::Object(map))
+                .because(|| format!("{shown} is damaged: its entries cannot be understood."))?;
             (header.config, header.about)
         } else {
             let Manifest { training, preparation, licence, .. } = Manifest::of(&container)?;
@@ -117,7 +122,6 @@ pub fn is_model(path: &Path) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Error;
     use crate::nets::{GeneratorConfig, PerceptualConfig};
 
     #[test]

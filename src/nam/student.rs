@@ -407,7 +407,7 @@ mod tests {
         let reports: Vec<_> = (0..150).map(|_| trainer.step().unwrap()).collect();
         let after = agreement(&trainer.student().unwrap(), &teacher(), &images(3), 60, 1, device).unwrap();
         let (first, last) = (reports[0], reports[149]);
-        assert!(last.features < 0.8 * first.features && last.distances < 0.2 * first.distances, "{first:?} {last:?}");
+        assert!(last.features < 0.3 * first.features && last.distances < 0.6 * first.distances, "{first:?} {last:?}");
         assert!(after.all > 0.9 && after.all >= before.all - 0.02, "{before:?} {after:?}");
         let itself = agreement(&teacher(), &teacher(), &images(3), 20, 1, device).unwrap();
         assert_eq!((itself.different, itself.distorted, itself.all), (1.0, 1.0, 1.0));

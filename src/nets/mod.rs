@@ -8,6 +8,7 @@ pub mod critic;
 pub mod encoder;
 pub mod generator;
 pub mod layers;
+mod legacy_checkpoint;
 pub mod mapping;
 pub mod params;
 pub mod perceptual;

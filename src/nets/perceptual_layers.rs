@@ -65,9 +65,10 @@ impl Layer {
         let mut layers = vec![Preparation::Caffe(&device).layer()?, first, Self::Level, Self::PoolOverlapping];
         let mut previous = 96;
         for (number, narrow) in (2..=9).zip([16, 16, 32, 32, 48, 48, 64, 64]) {
-            let fire = params.pp(format!("fire{number}"));
+            // Caffe's names have a slash where PyTorch's have a point.
+            let fire = |name: &str| params.pp(format!("fire{number}/{name}"));
             let wide = 4 * narrow;
-            let block = |name: &str, spec: ConvSpec| ConvBlock::new(&spec, &fire.pp(name), None, Activation::Relu);
+            let block = |name: &str, spec: ConvSpec| ConvBlock::new(&spec, &fire(name), None, Activation::Relu);
             layers.push(Self::Fire(Box::new([
                 block("conv1x1_1", ConvSpec::conv(previous, narrow, 1, 1, 0))?,
                 block("conv1x1_2", ConvSpec::conv(narrow, wide, 1, 1, 0))?,

@@ -1,5 +1,6 @@
 //! Named tensors: what a checkpoint holds.
 
+use super::legacy_checkpoint;
 use crate::{Because, Error, Result};
 use candle_core::{DType, Device, Tensor};
 use std::collections::BTreeMap;
@@ -18,7 +19,11 @@ impl Weights {
     pub fn open(path: &Path, device: &Device) -> Result<Self> {
         let shown = path.display();
         let pickled = path.extension().is_some_and(|e| ["pth", "pt", "bin"].iter().any(|known| e == *known));
-        let tensors: Vec<(String, Tensor)> = if pickled {
+        let start = if pickled { file_start(path).because(|| format!("{shown} cannot be read."))? } else { Vec::new() };
+        let tensors: Vec<(String, Tensor)> = if legacy_checkpoint::is_legacy(&start) {
+            let bytes = std::fs::read(path).because(|| format!("{shown} cannot be read."))?;
+            legacy_checkpoint::read(&bytes).because(|| format!("{shown} is not a checkpoint of weights."))?
+        } else if pickled {
             candle_core::pickle::read_all(path).because(|| format!("{shown} is not a PyTorch checkpoint."))?
         } else if path.extension().is_some_and(|e| e == "npz") {
             Tensor::read_npz(path).because(|| format!("{shown} is not a NumPy archive of arrays."))?
@@ -89,6 +94,14 @@ impl Weights {
     pub fn elements(&self) -> usize {
         self.0.values().map(Tensor::elem_count).sum()
     }
+}
+
+/// The first bytes of a file, by which its format is known.
+fn file_start(path: &Path) -> std::io::Result<Vec<u8>> {
+    use std::io::Read;
+    let mut start = Vec::new();
+    std::fs::File::open(path)?.take(64).read_to_end(&mut start)?;
+    Ok(start)
 }
 
 impl FromIterator<(String, Tensor)> for Weights {

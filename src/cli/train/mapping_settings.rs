@@ -154,6 +154,7 @@ impl MappingSettings {
             seed,
             steps: self.steps.unwrap_or(default.steps),
             batch: self.batch,
+            warm_up_steps: default.warm_up_steps,
             learning_rate_mapping: self.learning_rate_mapping.unwrap_or(default.learning_rate_mapping),
             learning_rate_encoder: self.learning_rate_encoder,
             decay_from: self.decay_from,

@@ -33,6 +33,9 @@ pub struct VaeNamSettings {
     pub learning_rate_mapping: f64,
     /// Adam's step size for E; 1e-3 if it diverges.
     pub learning_rate_encoder: f64,
+    /// Both step sizes rise over so many steps: Adam's first steps are as large as its later ones whatever the
+    /// gradients, and E starts so near zero that a full one would throw its variances out of all bounds.
+    pub warm_up_steps: usize,
     /// The share of all steps after which both step sizes fall, on a straight line, to 0; 1: never.
     pub decay_from: f64,
     /// Whether codes are drawn from the posterior (VAE-NAM) or are its means (AE-NAM).
@@ -61,6 +64,7 @@ impl Default for VaeNamSettings {
             batch: 128,
             learning_rate_mapping: 3e-3,
             learning_rate_encoder: 3e-3,
+            warm_up_steps: 100,
             decay_from: 1.0,
             variational: true,
             beta: 1e-3,
@@ -203,7 +207,8 @@ impl VaeNamTrainer {
 
 impl Trainer for VaeNamTrainer {
     fn step(&mut self) -> Result<TrainReport> {
-        let share = decayed(self.step, self.settings.steps, self.settings.decay_from);
+        let risen = ((self.step + 1) as f64 / self.settings.warm_up_steps.max(1) as f64).min(1.0);
+        let share = risen * decayed(self.step, self.settings.steps, self.settings.decay_from);
         self.mapping_adam.set_learning_rate(self.settings.learning_rate_mapping * share);
         self.encoder_adam.set_learning_rate(self.settings.learning_rate_encoder * share);
         let (seed, step) = (self.settings.seed, self.step as u64);

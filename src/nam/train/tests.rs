@@ -56,6 +56,7 @@ fn vae_nam(resume: Option<&Path>) -> VaeNamTrainer {
         steps: 40,
         batch: 5,
         warm_up_epochs: 1,
+        warm_up_steps: 5,
         mapping: mapping(),
         encoder: EncoderConfig { latent: 8, width: 4, channels: 3, size: 32 },
         loss: networks.loss.clone(),
@@ -115,6 +116,24 @@ fn training_lowers_the_loss() {
         assert_eq!(preview.y.dims(), preview.candidates.reconstruction.dims());
         assert_eq!(preview.candidates.losses.len(), 3);
     }
+}
+
+#[test]
+fn a_wide_encoder_survives_its_first_steps_on_noise() {
+    let networks = small_networks(LossConfig::default());
+    let noise = normals(&mut source(1, Purpose::Pairs, 7), 8 * 3 * 32 * 32);
+    let noise = Tensor::from_vec(noise, (8, 3, 32, 32), &Device::Cpu).unwrap().clamp(-1f32, 1f32).unwrap();
+    let settings = VaeNamSettings {
+        batch: 8,
+        warm_up_epochs: 0,
+        mapping: mapping(),
+        encoder: EncoderConfig { latent: 8, width: 64, channels: 3, size: 32 },
+        ..VaeNamSettings::default()
+    };
+    let images = Images::from_tensor(&noise).unwrap();
+    let mut trainer = VaeNamTrainer::new(settings, networks.generator, images, None, &Device::Cpu).unwrap();
+    let kl: Vec<f32> = (0..15).map(|_| trainer.step().unwrap().kl.unwrap()).collect();
+    assert!(kl.iter().all(|kl| *kl < 1e4), "{kl:?}");
 }
 
 #[test]
