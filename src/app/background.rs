@@ -195,7 +195,8 @@ fn looks_like_photo(picture: &Picture) -> bool {
     let small = thumbnail(picture);
     let (width, height) = (small.width(), small.height());
     let luma = |pixel: &[u8]| 0.299 * f32::from(pixel[0]) + 0.587 * f32::from(pixel[1]) + 0.114 * f32::from(pixel[2]);
-    let is_border = |i: usize| i.is_multiple_of(width) || (i + 1).is_multiple_of(width) || i < width || i / width == height - 1;
+    let is_border =
+        |i: usize| i.is_multiple_of(width) || (i + 1).is_multiple_of(width) || i < width || i / width == height - 1;
     let pixels = || small.rgba().chunks_exact(4);
     let mut border: Vec<f32> = pixels().enumerate().filter(|(i, _)| is_border(*i)).map(|(_, p)| luma(p)).collect();
     border.sort_by(f32::total_cmp);
@@ -203,7 +204,8 @@ fn looks_like_photo(picture: &Picture) -> bool {
     let count = pixels().len() as f32;
     let share = |is: &dyn Fn(&[u8]) -> bool| pixels().filter(|pixel| is(pixel)).count() as f32 / count;
     let from_paper = |pixel: &[u8]| (luma(pixel) - paper).abs();
-    let coloured = share(&|pixel| pixel[..3].iter().max().zip(pixel[..3].iter().min()).is_some_and(|(a, b)| a - b > 48));
+    let coloured =
+        share(&|pixel| pixel[..3].iter().max().zip(pixel[..3].iter().min()).is_some_and(|(a, b)| a - b > 48));
     let strokes = share(&|pixel| from_paper(pixel) >= 110.0);
     let between = share(&|pixel| (14.0..110.0).contains(&from_paper(pixel)));
     coloured > 0.12 || strokes > 0.35 || between > 0.06 + 1.5 * strokes
@@ -223,7 +225,8 @@ mod tests {
         }
         assert!(!looks_like_photo(&drawing));
         let mut pale = Picture::filled(120, 120, [255; 4]);
-        for (i, pixel) in pale.rgba_mut().chunks_exact_mut(4).enumerate().filter(|(i, _)| (30..90).contains(&(i / 120))) {
+        for (i, pixel) in pale.rgba_mut().chunks_exact_mut(4).enumerate().filter(|(i, _)| (30..90).contains(&(i / 120)))
+        {
             pixel[..3].fill(if i % 120 < 8 { 10 } else { 200 + (i % 40) as u8 });
         }
         assert!(looks_like_photo(&pale), "a white shoe on white is no drawing");

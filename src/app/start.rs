@@ -160,7 +160,8 @@ fn parts(options: WindowOptions, begin: Instant) -> Parts {
         .map(|model| ModelChoice { source: ModelSource::Embedded(model.id), label: model.id.replace('-', " ") })
         .collect();
     let given = options.model.map(|path| {
-        let is_it = |choice: &&ModelChoice| matches!(choice.source, ModelSource::Embedded(id) if path.as_os_str() == id);
+        let is_it =
+            |choice: &&ModelChoice| matches!(choice.source, ModelSource::Embedded(id) if path.as_os_str() == id);
         embedded.iter().find(is_it).cloned().unwrap_or_else(|| ModelChoice {
             label: path.file_stem().unwrap_or(path.as_os_str()).to_string_lossy().into_owned(),
             source: ModelSource::File(path.clone()),

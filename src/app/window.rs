@@ -364,7 +364,9 @@ impl Window {
 
     fn shortcuts(&mut self, ctx: &egui::Context) {
         self.editing = ctx.text_edit_focused();
-        if self.editing && ctx.input_mut(|input| Command::Paste.shortcut().is_some_and(|keys| input.consume_shortcut(&keys))) {
+        if self.editing
+            && ctx.input_mut(|input| Command::Paste.shortcut().is_some_and(|keys| input.consume_shortcut(&keys)))
+        {
             self.background.paste();
         }
         if self.state.palette.is_some() || self.state.shortcuts {
