@@ -1,9 +1,10 @@
 //! PNG files, written beside their place and renamed, so that they are whole or not there at all.
 
-use std::io::{Cursor, ErrorKind, Write};
+use std::io::Cursor;
 use std::path::Path;
 
-use crate::{Because, Error, Picture, Result};
+use crate::model_file::write_beside;
+use crate::{Because, Picture, Result};
 
 /// The bytes of a PNG file with the given text chunks (keyword and text).
 ///
@@ -56,49 +57,5 @@ pub fn write_png(path: impl AsRef<Path>, picture: &Picture) -> Result<()> {
 /// # Errors
 /// As [`write_png`], and as [`encode_png`].
 pub fn write_png_with(path: impl AsRef<Path>, picture: &Picture, texts: &[(String, String)]) -> Result<()> {
-    let path = path.as_ref();
-    let bytes = encode_png(picture, texts)?;
-    write_beside(path, &bytes).map_err(|cause| {
-        let folder = folder_of(path);
-        let sentence = match cause.kind() {
-            ErrorKind::StorageFull | ErrorKind::QuotaExceeded => {
-                format!("There is no room left for {}; free some space or choose another folder.", path.display())
-            }
-            ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => {
-                format!("The folder {} may not be written to; choose another one.", folder.display())
-            }
-            ErrorKind::NotFound | ErrorKind::NotADirectory if !folder.is_dir() => {
-                format!("There is no folder {}; make it or choose another one.", folder.display())
-            }
-            ErrorKind::IsADirectory | ErrorKind::InvalidInput => {
-                format!("{} is not a file that can be written; choose another name.", path.display())
-            }
-            _ => format!("{} could not be written; nothing was changed.", path.display()),
-        };
-        Error::because(sentence, cause)
-    })
-}
-
-fn folder_of(path: &Path) -> &Path {
-    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
-}
-
-fn write_beside(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
-    // A rename would put a file in the place of a folder's name or of a device.
-    if path.file_name().is_none() || path.metadata().is_ok_and(|metadata| !metadata.is_file()) {
-        return Err(ErrorKind::InvalidInput.into());
-    }
-    let mut builder = tempfile::Builder::new();
-    builder.prefix(".counterpart-").suffix(".part");
-    #[cfg(unix)]
-    {
-        // What the person's umask allows, as for any new file, instead of a temporary file's 0600.
-        use std::os::unix::fs::PermissionsExt;
-        builder.permissions(std::fs::Permissions::from_mode(0o666));
-    }
-    let mut file = builder.tempfile_in(folder_of(path))?;
-    file.write_all(bytes)?;
-    file.as_file().sync_all()?;
-    file.persist(path).map_err(|error| error.error)?;
-    Ok(())
+    write_beside(path.as_ref(), &encode_png(picture, texts)?)
 }

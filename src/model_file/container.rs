@@ -8,7 +8,7 @@ use safetensors::tensor::{Dtype, Metadata};
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
-use std::io::{Read, Seek, SeekFrom, Write};
+use std::io::{ErrorKind, Read, Seek, SeekFrom, Write};
 use std::ops::Range;
 use std::path::Path;
 
@@ -182,25 +182,48 @@ pub fn write_tensors(
 /// Writes a file beside its final name and renames it when it is complete and on the disk.
 ///
 /// # Errors
-/// When the disk refuses; then nothing is left behind and a file that was there before is as it was.
+/// When the folder is missing or may not be written to, or the disk is full; then nothing is left behind and a file
+/// that was there before is as it was.
 pub fn write_beside(path: &Path, bytes: &[u8]) -> Result<()> {
-    let cannot = || format!("Cannot write {}; nothing was saved.", path.display());
-    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    if path.is_dir() {
-        return Err(Error::new(format!("{} is a folder; nothing was saved.", path.display())));
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let shown = path.display();
+    replace(path, folder, bytes).map_err(|cause| {
+        let sentence = match cause.kind() {
+            ErrorKind::StorageFull | ErrorKind::QuotaExceeded => {
+                format!("There is no room left for {shown}; free some space or choose another folder.")
+            }
+            ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => {
+                format!("The folder {} may not be written to; choose another one.", folder.display())
+            }
+            ErrorKind::NotFound | ErrorKind::NotADirectory if !folder.is_dir() => {
+                format!("There is no folder {}; make it or choose another one.", folder.display())
+            }
+            ErrorKind::IsADirectory | ErrorKind::InvalidInput => {
+                format!("{shown} is not a file that can be written; choose another name.")
+            }
+            _ => format!("{shown} could not be written; nothing was changed."),
+        };
+        Error::because(sentence, cause)
+    })
+}
+
+fn replace(path: &Path, folder: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    // A rename would put a file in the place of a folder's name or of a device.
+    if path.file_name().is_none() || path.metadata().is_ok_and(|metadata| !metadata.is_file()) {
+        return Err(ErrorKind::InvalidInput.into());
     }
     let mut builder = tempfile::Builder::new();
     builder.prefix(".counterpart-").suffix(".part");
     #[cfg(unix)]
     {
+        // What the person's umask allows, as for any new file, instead of a temporary file's 0600.
         use std::os::unix::fs::PermissionsExt;
-        // What a file gets that is made in the ordinary way; the user's mask still applies.
         builder.permissions(std::fs::Permissions::from_mode(0o666));
     }
-    let mut file = builder.tempfile_in(parent).because(cannot)?;
-    file.write_all(bytes).because(cannot)?;
-    file.as_file().sync_all().because(cannot)?;
-    file.persist(path).map_err(|failure| failure.error).because(cannot)?;
+    let mut file = builder.tempfile_in(folder)?;
+    file.write_all(bytes)?;
+    file.as_file().sync_all()?;
+    file.persist(path).map_err(|error| error.error)?;
     Ok(())
 }
 

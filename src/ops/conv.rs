@@ -82,6 +82,7 @@ struct Plans {
 }
 
 /// Runs a convolution by the shortest way: as a plain product where the input or the output is one pixel.
+#[allow(clippy::too_many_arguments, reason = "a convolution is all of these")]
 fn run(
     spec: &ConvSpec,
     weight: &[f32],

@@ -15,6 +15,7 @@ mod cpu;
 mod elementwise;
 mod kernels;
 mod norm;
+pub mod process;
 mod resample;
 mod row_adam;
 #[cfg(test)]

@@ -10,6 +10,8 @@ use candle_core::{Device, Tensor};
 pub struct Opponent {
     pub(super) params: Params,
     critic: Critic,
+    /// The critic as the generator sees it.
+    fixed: Critic,
     pub(super) adam: Adam,
     hinge: bool,
 }
@@ -28,7 +30,7 @@ impl Opponent {
         let critic = Critic::new(&config, &params)?;
         let variables = params.vars().into_iter().map(|(_, variable)| variable).collect();
         let rates = AdamConfig { learning_rate: settings.second_learning_rate, ..AdamConfig::default() };
-        Ok(Self { params, critic, adam: Adam::new(variables, rates), hinge })
+        Ok(Self { params, fixed: critic.detached(), critic, adam: Adam::new(variables, rates), hinge })
     }
 
     /// One step of the critic, then one of the generator, on the same codes. Returns both losses.
@@ -45,7 +47,7 @@ impl Opponent {
         }
         let loss = self.critic_loss(real, &fake.detach())?;
         self.adam.step(&loss.backward()?)?;
-        let opinion = self.critic.forward(&fake, Statistics::Batch)?;
+        let opinion = self.fixed.forward(&fake, Statistics::Batch)?;
         let generator_loss = if self.hinge { opinion.mean_all()?.neg()? } else { cross_entropy(&opinion, true)? };
         adam.step(&generator_loss.backward()?)?;
         Ok((loss.to_scalar()?, generator_loss.to_scalar()?))
@@ -77,6 +79,25 @@ fn cross_entropy(opinion: &Tensor, real: bool) -> Result<Tensor> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::nets::GeneratorConfig;
+
+    #[test]
+    fn the_fixed_critic_follows_the_one_that_learns() {
+        for method in [Method::Dcgan, Method::Sngan] {
+            let generator = GeneratorConfig { latent: 4, width: 2, channels: 3, size: 32 };
+            let settings = Settings { method, generator, critic_width: 4, ..Settings::default() };
+            let mut opponent = Opponent::new(&settings, &Device::Cpu).unwrap();
+            let x = Tensor::rand(-1f32, 1f32, (4, 3, 32, 32), &Device::Cpu).unwrap();
+            let before = opponent.fixed.forward(&x, Statistics::Batch).unwrap().to_vec2::<f32>().unwrap();
+            let loss = opponent.critic.forward(&x, Statistics::Batch).unwrap().mean_all().unwrap();
+            opponent.adam.step(&loss.backward().unwrap()).unwrap();
+            let after = opponent.fixed.forward(&x, Statistics::Batch).unwrap();
+            let wanted = opponent.critic.forward(&x, Statistics::Batch).unwrap();
+            assert_eq!(after.to_vec2::<f32>().unwrap(), wanted.to_vec2::<f32>().unwrap());
+            assert_ne!(after.to_vec2::<f32>().unwrap(), before);
+            assert!(!after.track_op() && wanted.track_op());
+        }
+    }
 
     #[test]
     fn cross_entropy_is_exact_and_does_not_overflow() {

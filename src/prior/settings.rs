@@ -84,7 +84,7 @@ impl Settings {
         if !rates.iter().all(|rate| *rate > 0.0 && *rate < 1.0) || !(0.0..1.0).contains(&self.average) {
             return Err(Error::new("Learning rates and the average's share must lie between 0 and 1."));
         }
-        if !(0.0..=1.0).contains(&self.cool_down) || !(self.kl >= 0.0 && self.kl.is_finite()) {
+        if !((0.0..=1.0).contains(&self.cool_down) && self.kl >= 0.0 && self.kl.is_finite()) {
             return Err(Error::new("The cool-down must lie between 0 and 1, and the KL weight must not be negative."));
         }
         Ok(())

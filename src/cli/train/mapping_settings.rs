@@ -40,6 +40,9 @@ pub struct MappingSettings {
     /// Adam's step size for the latent codes (nam)
     #[arg(long, value_name = "RATE", default_value_t = 0.03)]
     learning_rate_codes: f64,
+    /// Steps over which the step sizes rise from 0 (ae-nam, vae-nam) [default: as the method has it]
+    #[arg(long, value_name = "STEPS")]
+    warm_up_steps: Option<usize>,
     /// The share of all steps after which the step sizes fall, on a straight line, to 0
     #[arg(long, value_name = "SHARE", default_value_t = 1.0)]
     decay_from: f64,
@@ -154,7 +157,7 @@ impl MappingSettings {
             seed,
             steps: self.steps.unwrap_or(default.steps),
             batch: self.batch,
-            warm_up_steps: default.warm_up_steps,
+            warm_up_steps: self.warm_up_steps.unwrap_or(default.warm_up_steps),
             learning_rate_mapping: self.learning_rate_mapping.unwrap_or(default.learning_rate_mapping),
             learning_rate_encoder: self.learning_rate_encoder,
             decay_from: self.decay_from,

@@ -127,7 +127,7 @@ pub fn split(data: &[f32], height: usize, width: usize, stride: usize) -> (Vec<f
             for (y, row) in picture.chunks(width).enumerate() {
                 for px in 0..stride {
                     let to = ((y % stride * stride + px) * rows + y / stride) * columns;
-                    if stride == 2 && width % 2 == 0 {
+                    if stride == 2 && width.is_multiple_of(2) {
                         let pairs = row.as_chunks::<2>().0;
                         planes[to..to + columns].iter_mut().zip(pairs).for_each(|(to, pair)| *to = pair[px]);
                     } else {

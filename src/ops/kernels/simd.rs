@@ -71,8 +71,8 @@ impl Simd for Portable {
     }
     #[inline(always)]
     unsafe fn merge(mut vector: Self::Vector, mask: Self::Mask, from: *const f32) -> Self::Vector {
-        for lane in mask.0..mask.1 {
-            vector[lane] = unsafe { *from.wrapping_add(lane) };
+        for (lane, value) in vector.iter_mut().enumerate().take(mask.1).skip(mask.0) {
+            *value = unsafe { *from.wrapping_add(lane) };
         }
         vector
     }

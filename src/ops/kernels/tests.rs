@@ -55,7 +55,10 @@ fn each_product(
     }
 }
 
-const CASES: [(ConvSpec, (usize, usize, usize), (usize, usize)); 14] = [
+/// A convolution, the size of its input and that of its output.
+type Case = (ConvSpec, (usize, usize, usize), (usize, usize));
+
+const CASES: [Case; 14] = [
     (spec(3, 5, 3, 1, 1, false), (2, 7, 5), (7, 5)),
     (spec(2, 17, 3, 1, 1, false), (1, 64, 64), (64, 64)),
     (spec(20, 33, 3, 1, 1, false), (3, 8, 8), (8, 8)),
