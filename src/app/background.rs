@@ -150,7 +150,7 @@ fn picture_arrival(name: String, picture: Result<Picture>) -> Arrival {
         Ok(picture) => Arrival::Picture(Arrived {
             name,
             thumbnail: Arc::new(thumbnail(&picture)),
-            is_photo: looks_like_photo(&picture),
+            is_photo: !data::is_drawing(&picture),
             picture: Arc::new(picture),
         }),
         Err(error) => Arrival::NoPicture(error.into()),
@@ -189,57 +189,9 @@ fn thumbnail(picture: &Picture) -> Picture {
     small
 }
 
-/// Whether a picture is a photograph rather than a line drawing: a drawing is strokes on paper of one brightness, with
-/// few pixels between the two and little colour.
-fn looks_like_photo(picture: &Picture) -> bool {
-    let small = thumbnail(picture);
-    let (width, height) = (small.width(), small.height());
-    let luma = |pixel: &[u8]| 0.299 * f32::from(pixel[0]) + 0.587 * f32::from(pixel[1]) + 0.114 * f32::from(pixel[2]);
-    let is_border =
-        |i: usize| i.is_multiple_of(width) || (i + 1).is_multiple_of(width) || i < width || i / width == height - 1;
-    let pixels = || small.rgba().chunks_exact(4);
-    let mut border: Vec<f32> = pixels().enumerate().filter(|(i, _)| is_border(*i)).map(|(_, p)| luma(p)).collect();
-    border.sort_by(f32::total_cmp);
-    let paper = border[border.len() / 2];
-    let count = pixels().len() as f32;
-    let share = |is: &dyn Fn(&[u8]) -> bool| pixels().filter(|pixel| is(pixel)).count() as f32 / count;
-    let from_paper = |pixel: &[u8]| (luma(pixel) - paper).abs();
-    let coloured =
-        share(&|pixel| pixel[..3].iter().max().zip(pixel[..3].iter().min()).is_some_and(|(a, b)| a - b > 48));
-    let strokes = share(&|pixel| from_paper(pixel) >= 110.0);
-    let between = share(&|pixel| (14.0..110.0).contains(&from_paper(pixel)));
-    coloured > 0.12 || strokes > 0.35 || between > 0.06 + 1.5 * strokes
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_drawing_is_told_from_a_photograph() {
-        let mut drawing = Picture::filled(120, 120, [255; 4]);
-        for i in 10..110 {
-            for (x, y) in [(i, 40), (i, 90), (10, i), (109, i)] {
-                drawing.rgba_mut()[4 * (y * 120 + x)..][..3].fill(20);
-            }
-        }
-        assert!(!looks_like_photo(&drawing));
-        let mut pale = Picture::filled(120, 120, [255; 4]);
-        for (i, pixel) in pale.rgba_mut().chunks_exact_mut(4).enumerate().filter(|(i, _)| (30..90).contains(&(i / 120)))
-        {
-            pixel[..3].fill(if i % 120 < 8 { 10 } else { 200 + (i % 40) as u8 });
-        }
-        assert!(looks_like_photo(&pale), "a white shoe on white is no drawing");
-        let shades = (0..4 * 120 * 120).map(|i| if i % 4 == 3 { 255 } else { (i / 480 + i % 97) as u8 }).collect();
-        assert!(looks_like_photo(&Picture::new(120, 120, shades).unwrap()));
-        let mut shoe = Picture::filled(120, 120, [255; 4]);
-        for y in 40..90 {
-            for x in 10..110 {
-                shoe.rgba_mut()[4 * (y * 120 + x)..][..3].copy_from_slice(&[170, 40, 30]);
-            }
-        }
-        assert!(looks_like_photo(&shoe));
-    }
 
     #[test]
     fn thumbnails_are_small_and_transparent_is_white() {

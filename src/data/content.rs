@@ -106,8 +106,12 @@ impl Content {
             for x in 0..width {
                 let u = (region.x + (x as f32 + 0.5) * region.width / width as f32) / across;
                 let i = y * width + x;
-                let kept = if cut_out { ((self.level.sample(u, v) - 0.3) / 0.4).clamp(0.0, 1.0) } else { 1.0 };
-                if kept <= 0.0 || !(0.0..1.0).contains(&u) || !(0.0..1.0).contains(&v) {
+                let kept = match cut_out {
+                    true if self.is_near(u, v) => ((self.level.sample(u, v) - 0.3) / 0.4).clamp(0.0, 1.0),
+                    true => 0.0,
+                    false => f32::from((0.0..1.0).contains(&u) && (0.0..1.0).contains(&v)),
+                };
+                if kept <= 0.0 {
                     raster.planes.iter_mut().for_each(|plane| plane.values[i] = 1.0);
                     continue;
                 }
@@ -126,22 +130,28 @@ impl Content {
     pub fn silhouette(&self, region: Region, picture: &Picture, width: usize, height: usize) -> Option<Plane> {
         self.background.as_ref()?;
         let (across, down) = (picture.width() as f32, picture.height() as f32);
-        let mut outside = Plane::filled(width, height, 0.0);
-        for (i, value) in outside.values.iter_mut().enumerate() {
-            let u = (region.x + ((i % width) as f32 + 0.5) * region.width / width as f32) / across;
-            let v = (region.y + ((i / width) as f32 + 0.5) * region.height / height as f32) / down;
-            let within = (0.0..1.0).contains(&u) && (0.0..1.0).contains(&v);
-            *value = f32::from(!within || self.level.sample(u, v) < 1.0);
+        let mut hollow = vec![false; width * height];
+        for (y, row) in hollow.chunks_exact_mut(width).enumerate() {
+            let v = (region.y + (y as f32 + 0.5) * region.height / height as f32) / down;
+            for (x, hollow) in row.iter_mut().enumerate() {
+                let u = (region.x + (x as f32 + 0.5) * region.width / width as f32) / across;
+                *hollow = !self.is_near(u, v) || self.level.sample(u, v) < 1.0;
+            }
         }
-        let mut silhouette = Plane::filled(width, height, 1.0);
-        let on_border = |i: usize| {
-            let (x, y) = (i % width, i / width);
-            x == 0 || y == 0 || x + 1 == width || y + 1 == height
-        };
-        for piece in outside.pieces(1.0).iter().filter(|piece| piece.iter().any(|i| on_border(*i))) {
-            piece.iter().for_each(|i| silhouette.values[*i] = 0.0);
-        }
-        Some(silhouette)
+        let outside = reached_from_border(&hollow, width);
+        let values = outside.iter().map(|outside| f32::from(!outside)).collect();
+        Some(Plane { width, height, values })
+    }
+
+    /// Whether a place, in shares of the picture's sides, is in the picture and so close to the content's bounds that its
+    /// level may be above zero.
+    fn is_near(&self, u: f32, v: f32) -> bool {
+        let [left, top, right, bottom] = self.inside.map(|n| n as f32);
+        let (x, y) = (u * self.level.width as f32, v * self.level.height as f32);
+        (0.0..1.0).contains(&u)
+            && (0.0..1.0).contains(&v)
+            && (left - 2.0..right + 2.0).contains(&x)
+            && (top - 2.0..bottom + 2.0).contains(&y)
     }
 
     /// How much the content looks as if its low end were on the left: positive for a shoe whose toe points left. It is
@@ -158,6 +168,17 @@ impl Content {
         mean(columns - half) - mean(0)
     }
 
+    /// How much of the content is left, of 1, when a rim of `share` of its larger side is taken off: nothing of strokes,
+    /// most of a solid thing.
+    pub fn solidity(&self, share: f32) -> f32 {
+        let [left, top, right, bottom] = self.inside;
+        let rim = (share * (right - left).max(bottom - top) as f32).round().max(1.0) as usize;
+        let mut hollow = self.level.clone();
+        hollow.values.iter_mut().for_each(|v| *v = f32::from(*v < 1.0));
+        let count = |plane: &Plane| plane.values.iter().filter(|v| **v < 0.5).count() as f32;
+        count(&hollow.dilate(rim)) / count(&hollow).max(1.0)
+    }
+
     /// Whether the picture must be mirrored to face as wanted.
     pub fn must_mirror(&self, facing: Facing) -> bool {
         self.background.is_some()
@@ -166,6 +187,39 @@ impl Content {
                 Facing::Left => self.leftness() < 0.0,
                 Facing::Right => self.leftness() > 0.0,
             }
+    }
+}
+
+/// The hollow places that are connected with the border through hollow places, diagonally too.
+fn reached_from_border(hollow: &[bool], width: usize) -> Vec<bool> {
+    let height = hollow.len() / width;
+    let mut reached: Vec<bool> = (0..hollow.len())
+        .map(|i| {
+            let (x, y) = (i % width, i / width);
+            hollow[i] && (x == 0 || y == 0 || x + 1 == width || y + 1 == height)
+        })
+        .collect();
+    if width < 3 {
+        return reached;
+    }
+    // Sweeps down and up until nothing changes, which is after two or three for most shapes.
+    loop {
+        let mut changed = false;
+        let mut visit = |i: usize, beside: usize, row: usize| {
+            if hollow[i] && !reached[i] && (reached[beside] || reached[row - 1..=row + 1].contains(&true)) {
+                reached[i] = true;
+                changed = true;
+            }
+        };
+        for y in 1..height.saturating_sub(1) {
+            (1..width - 1).for_each(|x| visit(y * width + x, y * width + x - 1, (y - 1) * width + x));
+        }
+        for y in (1..height.saturating_sub(1)).rev() {
+            (1..width - 1).rev().for_each(|x| visit(y * width + x, y * width + x + 1, (y + 1) * width + x));
+        }
+        if !changed {
+            return reached;
+        }
     }
 }
 

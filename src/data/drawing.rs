@@ -1,5 +1,6 @@
 //! Drawings as people make them, brought to the strokes of the drawings that models are trained on.
 
+use super::content::Content;
 use super::lines::{LineSettings, stroke};
 use super::raster::{Plane, Raster};
 use crate::Picture;
@@ -75,9 +76,9 @@ fn thin(ink: &mut Plane) {
                     let starts = (0..8).filter(|&k| !on[k] && on[(k + 1) % 8]).count();
                     let [above, _, right, _, below, _, left, _] = on;
                     let free = if second {
-                        !(above && right && left) && !(above && below && left)
+                        !(above && left && (right || below))
                     } else {
-                        !(above && right && below) && !(right && below && left)
+                        !(right && below && (above || left))
                     };
                     (2..=6).contains(&count) && starts == 1 && free
                 })
@@ -121,22 +122,10 @@ fn cut_spurs(ink: &mut Plane, longest: usize) {
     }
 }
 
-/// Whether a picture is a drawing, lines on a plain ground, rather than a photograph: hardly any middle tones, and more
-/// ground than ink.
+/// Whether a picture is a drawing, lines on a plain ground, rather than a photograph of something solid.
 pub fn looks_like_drawing(picture: &Picture) -> bool {
-    let small = super::raster::resample(picture, super::raster::Region::whole(picture), 96, 96);
-    let luma = small.luma();
-    let colourful = small
-        .colours()
-        .filter(|c| c.iter().copied().fold(0.0, f32::max) - c.iter().copied().fold(1.0, f32::min) > 0.25);
-    let total = luma.values.len() as f32;
-    let share = |count: usize| count as f32 / total;
-    let colourful = share(colourful.count());
-    let mut sorted = luma.values;
-    sorted.sort_by(f32::total_cmp);
-    let ground = sorted[if sorted[sorted.len() / 2] > 0.5 { sorted.len() * 3 / 4 } else { sorted.len() / 4 }];
-    let on_ground = share(sorted.iter().filter(|v| (**v - ground).abs() < 0.1).count());
-    let ink = share(sorted.iter().filter(|v| (**v - ground).abs() > 0.4).count());
-    // Reduction makes the edges of lines grey: about as many such pixels as ink are expected.
-    on_ground > 0.5 && colourful < 0.05 && ink > 0.002 && 1.0 - on_ground - ink < 0.03 + 2.0 * ink && ink < 0.35
+    /// Half the width of the thickest strokes, as a share of the drawing's larger side.
+    const THICKEST: f32 = 0.03;
+    let content = Content::of(picture);
+    content.background.is_some() && content.solidity(THICKEST) < 0.1
 }

@@ -97,7 +97,7 @@ pub fn grid(grid: &Grid) -> Picture {
 /// so that small pictures stay exact.
 fn scaled(picture: &Picture, side: usize) -> Picture {
     let (width, height) = (picture.width(), picture.height());
-    if width != height || side % width != 0 {
+    if width != height || !side.is_multiple_of(width) {
         return fit(picture, side, Fit::Contain);
     }
     let own = fit(picture, width, Fit::Contain);
