@@ -71,7 +71,7 @@ fn attempt(
     renderer: eframe::Renderer,
     opened: &Arc<AtomicBool>,
 ) -> Result<()> {
-    let native = native_options(renderer);
+    let native = native_options(renderer, f32::from(options.scale) / 100.0);
     let (options, inside) = (options.clone(), opened.clone());
     let create: eframe::AppCreator<'_> = Box::new(move |creation| {
         let window = Window::new(creation, parts(options, begin))?;
@@ -129,12 +129,13 @@ fn check_display() -> Result<()> {
     if has { Ok(()) } else { Err(Error::because(NO_DISPLAY, "neither DISPLAY nor WAYLAND_DISPLAY is set")) }
 }
 
-fn native_options(renderer: eframe::Renderer) -> eframe::NativeOptions {
+fn native_options(renderer: eframe::Renderer, scale: f32) -> eframe::NativeOptions {
     let mut options = eframe::NativeOptions {
         viewport: egui::ViewportBuilder::default()
             .with_title(TITLE)
             .with_app_id("counterpart")
-            .with_inner_size([1360.0, 860.0])
+            .with_inner_size([1360.0 * scale, 860.0 * scale])
+            .with_clamp_size_to_monitor_size(true)
             .with_min_inner_size([420.0, 360.0])
             .with_drag_and_drop(true),
         renderer,
@@ -154,19 +155,25 @@ fn native_options(renderer: eframe::Renderer) -> eframe::NativeOptions {
 }
 
 fn parts(options: WindowOptions, begin: Instant) -> Parts {
-    let given = options.model.map(|path| ModelChoice {
-        label: path.file_stem().unwrap_or(path.as_os_str()).to_string_lossy().into_owned(),
-        source: ModelSource::File(path),
-    });
-    let embedded = model_file::embedded::all()
+    let embedded: Vec<ModelChoice> = model_file::embedded::all()
         .iter()
-        .map(|model| ModelChoice { source: ModelSource::Embedded(model.id), label: model.id.replace('-', " ") });
+        .map(|model| ModelChoice { source: ModelSource::Embedded(model.id), label: model.id.replace('-', " ") })
+        .collect();
+    let given = options.model.map(|path| {
+        let is_it =
+            |choice: &&ModelChoice| matches!(choice.source, ModelSource::Embedded(id) if path.as_os_str() == id);
+        embedded.iter().find(is_it).cloned().unwrap_or_else(|| ModelChoice {
+            label: path.file_stem().unwrap_or(path.as_os_str()).to_string_lossy().into_owned(),
+            source: ModelSource::File(path.clone()),
+        })
+    });
+    let others = embedded.iter().filter(|choice| given.as_ref() != Some(choice)).cloned().collect::<Vec<_>>();
     let dark = if options.dark { Some(true) } else { options.light.then_some(false) };
     let engine_settings = EngineSettings { threads: options.threads };
     Parts {
         engine: Box::new(move |wake| Engine::start(engine_settings, wake)),
         desktop: Arc::new(RealDesktop),
-        models: given.into_iter().chain(embedded).collect(),
+        models: given.into_iter().chain(others).collect(),
         picture: options.picture,
         settings: Settings { seed: options.seed, dark, scale: f32::from(options.scale) / 100.0, ..Settings::default() },
         report: options.report.map(|path| (path, begin)),

@@ -16,8 +16,10 @@ pub const PICTURE_RADIUS: f32 = 6.0;
 pub const RADIUS: u8 = 6;
 /// Height of buttons and fields, in points.
 pub const CONTROL: f32 = 28.0;
-/// Below this width, in points, the panels stand below each other.
-pub const COMPACT: f32 = 900.0;
+/// From this width, in points, there is a panel on either side of the solutions.
+pub const WIDE: f32 = 1080.0;
+/// Below this width, in points, everything stands in one column.
+pub const NARROW: f32 = 600.0;
 
 /// The colours of one theme.
 #[derive(Clone, Copy, Debug, PartialEq)]

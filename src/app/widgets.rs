@@ -69,6 +69,9 @@ impl Scene<'_> {
             colours: tokens(ui).views,
         };
         self.painter.paint(ui, rectangle, shown.key, (shown.a, shown.b), &look);
+        // White pictures end somewhere on a white panel, too.
+        let hairline = Stroke::new(1.0, tokens(ui).line);
+        ui.painter().rect_stroke(rectangle, PICTURE_RADIUS, hairline, egui::StrokeKind::Inside);
         response
     }
 
@@ -87,7 +90,9 @@ impl Scene<'_> {
         let enabled = command.enabled(self.state);
         let (fill, text) = if enabled { (tokens.accent, tokens.on_accent) } else { (tokens.raised, tokens.muted) };
         let button = egui::Button::new(RichText::new(command.label()).color(text)).fill(fill);
-        self.styled_command(ui, command, button.min_size(Vec2::new(width, theme::CONTROL + 4.0)))
+        let size = Vec2::new(width, theme::CONTROL + 4.0);
+        let layout = egui::Layout::centered_and_justified(egui::Direction::LeftToRight);
+        ui.allocate_ui_with_layout(size, layout, |ui| self.styled_command(ui, command, button)).inner
     }
 
     fn styled_command(&mut self, ui: &mut egui::Ui, command: Command, button: egui::Button<'_>) -> Response {

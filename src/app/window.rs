@@ -21,6 +21,8 @@ use std::time::{Duration, Instant};
 const MESSAGE_TIME: Duration = Duration::from_secs(6);
 /// Width of the side panels, in points.
 const SIDE: f32 = 300.0;
+/// Width of the only side panel of a window that is not wide, in points.
+const NARROW_SIDE: f32 = 236.0;
 
 /// What a window is made of; tests bring their own parts.
 pub struct Parts {
@@ -51,6 +53,8 @@ pub struct Window {
     applied: Option<(Option<bool>, f32)>,
     /// Whether the samples of the next search are refined; the first sample of a model is not.
     refine_next: bool,
+    /// Whether a text field has the focus.
+    editing: bool,
     pasted_text: Option<String>,
 }
 
@@ -74,6 +78,7 @@ impl Window {
             animate: parts.animate,
             applied: None,
             refine_next: true,
+            editing: false,
             pasted_text: None,
             state,
         };
@@ -327,6 +332,10 @@ impl Window {
 
     /// Text from the clipboard: for the field that is being edited, else the path of a picture.
     fn on_text(&mut self, text: String) {
+        if self.editing {
+            self.pasted_text = Some(text);
+            return;
+        }
         let line = text.lines().next().unwrap_or_default().trim();
         let path = PathBuf::from(line.strip_prefix("file://").unwrap_or(line));
         if path.is_absolute() {
@@ -354,10 +363,16 @@ impl Window {
     }
 
     fn shortcuts(&mut self, ctx: &egui::Context) {
+        self.editing = ctx.text_edit_focused();
+        if self.editing
+            && ctx.input_mut(|input| Command::Paste.shortcut().is_some_and(|keys| input.consume_shortcut(&keys)))
+        {
+            self.background.paste();
+        }
         if self.state.palette.is_some() || self.state.shortcuts {
             return;
         }
-        let editing = ctx.text_edit_focused();
+        let editing = self.editing;
         // Keys with Shift first: Ctrl+O also fits Ctrl+Shift+O.
         let mut commands = Command::ALL;
         commands.sort_by_key(|command| command.shortcut().is_none_or(|keys| !keys.modifiers.shift));
@@ -503,6 +518,19 @@ impl eframe::App for Window {
         if let Some(text) = self.pasted_text.take() {
             input.events.push(egui::Event::Paste(text));
         }
+        let mut copies = Vec::new();
+        for event in &input.events {
+            if let egui::Event::Key { key, pressed: true, modifiers, .. } = event
+                && modifiers.command
+            {
+                match key {
+                    egui::Key::C => copies.push(egui::Event::Copy),
+                    egui::Key::X => copies.push(egui::Event::Cut),
+                    _ => {}
+                }
+            }
+        }
+        input.events.extend(copies);
     }
 }
 
@@ -517,26 +545,39 @@ fn lay_out(ui: &mut egui::Ui, scene: &mut Scene<'_>) {
         .show(ui, |ui| panels::status::show(ui, scene.state));
     let side = Frame::new().fill(tokens.panel).inner_margin(Margin { left: MARGIN, right: 4, top: 14, bottom: 4 });
     let canvas = Frame::new().fill(tokens.canvas).inner_margin(Margin::same(MARGIN));
-    if ui.available_width() < theme::COMPACT {
+    let width = ui.available_width();
+    if width < theme::NARROW {
         egui::CentralPanel::default().frame(canvas).show(ui, |ui| {
-            egui::ScrollArea::vertical().auto_shrink(false).show(ui, |ui| compact(ui, scene));
+            egui::ScrollArea::vertical().auto_shrink(false).show(ui, |ui| one_column(ui, scene));
         });
         return;
     }
-    egui::Panel::left("picture").exact_size(SIDE).resizable(false).frame(side).show(ui, |ui| {
-        scrolled(ui, |ui| panels::input::show(ui, scene));
-    });
-    egui::Panel::right("search").exact_size(SIDE).resizable(false).frame(side).show(ui, |ui| {
+    let wide = width >= theme::WIDE;
+    let side_width = if wide { SIDE } else { NARROW_SIDE };
+    egui::Panel::left("picture").exact_size(side_width).resizable(false).frame(side).show(ui, |ui| {
         scrolled(ui, |ui| {
-            panels::refinement::show(ui, scene);
-            ui.add_space(SECTION - GAP);
-            panels::directions::show(ui, scene);
+            panels::input::show(ui, scene);
+            if !wide {
+                ui.add_space(SECTION);
+                search(ui, scene);
+            }
         });
     });
+    if wide {
+        egui::Panel::right("search").exact_size(SIDE).resizable(false).frame(side).show(ui, |ui| {
+            scrolled(ui, |ui| search(ui, scene));
+        });
+    }
     egui::CentralPanel::default().frame(canvas).show(ui, |ui| {
         let area = ui.available_size();
         egui::ScrollArea::vertical().auto_shrink(false).show(ui, |ui| solutions(ui, scene, area));
     });
+}
+
+fn search(ui: &mut egui::Ui, scene: &mut Scene<'_>) {
+    panels::refinement::show(ui, scene);
+    ui.add_space(SECTION - GAP);
+    panels::directions::show(ui, scene);
 }
 
 fn scrolled(ui: &mut egui::Ui, contents: impl FnOnce(&mut egui::Ui)) {
@@ -559,8 +600,8 @@ fn solutions(ui: &mut egui::Ui, scene: &mut Scene<'_>, area: Vec2) {
     panels::detail::show(ui, scene, Vec2::new(area.x, left));
 }
 
-/// Everything in one column.
-fn compact(ui: &mut egui::Ui, scene: &mut Scene<'_>) {
+/// Everything in one column, the solutions right below the picture.
+fn one_column(ui: &mut egui::Ui, scene: &mut Scene<'_>) {
     let width = ui.available_width() - f32::from(MARGIN) / 2.0;
     ui.set_max_width(width);
     panels::input::show(ui, scene);
@@ -569,9 +610,7 @@ fn compact(ui: &mut egui::Ui, scene: &mut Scene<'_>) {
     ui.add_space(SECTION);
     panels::detail::show(ui, scene, Vec2::new(width, panels::detail::height(width)));
     ui.add_space(SECTION);
-    panels::refinement::show(ui, scene);
-    ui.add_space(SECTION);
-    panels::directions::show(ui, scene);
+    search(ui, scene);
 }
 
 /// What draws the window, for the status line.

@@ -76,8 +76,14 @@ impl Engine {
     /// # Errors
     /// When the system gives no thread.
     pub fn start(settings: EngineSettings, wake: Wake) -> Result<Self> {
-        ops::threads::set(settings.thread_count());
-        Self::start_with(|| NamMethod::new(candle_core::Device::Cpu), wake)
+        let threads = settings.thread_count();
+        let make = move || {
+            // The kernels' threads are made here, and so are as modest as this one.
+            yield_to_the_window();
+            ops::threads::set(threads);
+            NamMethod::new(candle_core::Device::Cpu)
+        };
+        Self::start_with(make, wake)
     }
 
     /// Starts the engine's thread with a way to make its method: called on that thread, and again after a panic.
@@ -114,6 +120,25 @@ impl Engine {
         self.outbox.scrubs.take()
     }
 }
+
+/// Lowers the priority of the calling thread and of those that it starts, so that the window's frames come first
+/// wherever both want the same core.
+fn yield_to_the_window() {
+    #[cfg(target_os = "linux")]
+    {
+        // On Linux the value belongs to the thread. A second engine must not go lower still.
+        static ONCE: std::sync::Once = std::sync::Once::new();
+        ONCE.call_once(|| {
+            if let Err(error) = rustix::process::nice(NICENESS) {
+                log::info!("the engine keeps its priority: {error}");
+            }
+        });
+    }
+}
+
+/// Steps down in priority: a tenth of the window's share of a core that both want.
+#[cfg(target_os = "linux")]
+const NICENESS: i32 = 10;
 
 impl Drop for Engine {
     fn drop(&mut self) {

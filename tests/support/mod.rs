@@ -24,7 +24,8 @@ pub fn write_random_model(path: &Path) {
     ] {
         for (name, tensor) in part.unwrap().iter() {
             // Untrained networks draw grey on grey; larger weights make pictures that can be told apart.
-            let tensor = if prefix == "generator" && tensor.rank() == 4 { (tensor * 6.0).unwrap() } else { tensor.clone() };
+            let tensor =
+                if prefix == "generator" && tensor.rank() == 4 { (tensor * 6.0).unwrap() } else { tensor.clone() };
             weights.insert(format!("{prefix}.{name}"), tensor);
         }
     }

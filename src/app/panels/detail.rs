@@ -11,32 +11,35 @@ use std::sync::Arc;
 
 /// Height of a caption below a picture.
 const CAPTION: f32 = 20.0;
-/// Width of the column of comparison beside the large picture, as a share of it.
-const SHARE: f32 = 0.5;
 /// What differences are multiplied with before they are coloured.
 const GAIN: f32 = 1.0;
 
 /// Height that the panel wants for a width, titles included.
 pub fn height(width: f32) -> f32 {
-    large_side(width) + CAPTION + 30.0
+    large_side(small_side(width)) + CAPTION + TITLE
 }
 
+/// Height of the title.
+const TITLE: f32 = 30.0;
+
 /// The large picture and two columns of two smaller ones fill the width.
-fn large_side(width: f32) -> f32 {
-    (width - 2.0 * GAP) / (1.0 + 2.0 * SHARE)
+fn small_side(width: f32) -> f32 {
+    (width - 2.5 * GAP - CAPTION - GAP) / 4.0
+}
+
+/// The smaller pictures and their captions are as high together as the large one.
+fn large_side(small: f32) -> f32 {
+    2.0 * small + CAPTION + GAP
 }
 
 /// Draws the panel in at most this size.
 pub fn show(ui: &mut egui::Ui, scene: &mut Scene<'_>, area: Vec2) {
     let chosen = Chosen::of(scene);
     heading(ui, chosen.as_ref());
-    let side = large_side(area.x).min(area.y - CAPTION - 30.0).max(120.0);
-    // The smaller pictures and their captions are as high together as the large one.
-    let small = (side - CAPTION - GAP) / 2.0;
-    let columns_width = small.min((area.x - side - 2.0 * GAP).max(60.0) / 2.0);
-    let small = small.min(columns_width);
-    let total = Vec2::new(side + 2.0 * (GAP + small), side + CAPTION);
-    let (place, _) = ui.allocate_exact_size(Vec2::new(area.x, total.y), Sense::hover());
+    let room = (area.y - TITLE - 2.0 * CAPTION - GAP) / 2.0;
+    let small = small_side(area.x).min(room).max(60.0);
+    let side = large_side(small);
+    let (place, _) = ui.allocate_exact_size(Vec2::new(area.x, side + CAPTION), Sense::hover());
     let at = |column: f32, row: f32| {
         let left = place.left() + side + GAP * (1.0 + column) + column * small + GAP * 0.5;
         Rect::from_min_size(egui::pos2(left, place.top() + row * (small + CAPTION + GAP)), Vec2::splat(small))
@@ -55,7 +58,7 @@ pub fn show(ui: &mut egui::Ui, scene: &mut Scene<'_>, area: Vec2) {
         "reconstruction",
         reconstruction,
         "The reconstruction T(G(z))",
-        "T(G(z)): it, explained",
+        "T(G(z)): reconstruction",
     );
     comparison(ui, scene, at(0.0, 1.0), y.as_ref(), reconstruction);
     let controls = Rect::from_min_size(at(1.0, 1.0).min, Vec2::new(small, small + CAPTION));
@@ -149,7 +152,7 @@ fn comparison(
         Comparison::Difference => (
             Mode::Difference { gain: GAIN },
             "Difference between the input and its reconstruction".to_owned(),
-            "Difference: blue darker, orange brighter",
+            "T(G(z)) minus y",
         ),
         Comparison::Heat => (
             Mode::Heat { gain: GAIN },
@@ -159,7 +162,7 @@ fn comparison(
         Comparison::Split => (
             Mode::Split { at: settings.split },
             format!("Input left, reconstruction right of a divider at {:.0} percent", 100.0 * settings.split),
-            "y | T(G(z)): drag the divider",
+            "y | T(G(z))",
         ),
     };
     let sense = if split { Sense::click_and_drag() } else { Sense::hover() };

@@ -9,6 +9,9 @@ use eframe::egui::{self, RichText, Vec2};
 /// How far the sliders go, in standard deviations.
 const REACH: f32 = 3.0;
 
+/// Height of a slider, in points.
+const ROW: f32 = 18.0;
+
 /// Draws the panel.
 pub fn show(ui: &mut egui::Ui, scene: &mut Scene<'_>) {
     ui.horizontal(|ui| {
@@ -47,12 +50,13 @@ fn direction(ui: &mut egui::Ui, i: usize, sigma: Option<f32>, offset: &mut f32) 
     let tokens = tokens(ui);
     ui.horizontal(|ui| {
         ui.spacing_mut().item_spacing.x = GAP;
-        let (place, _) = ui.allocate_exact_size(Vec2::new(12.0, 20.0), egui::Sense::hover());
+        ui.spacing_mut().interact_size.y = ROW;
+        let (place, _) = ui.allocate_exact_size(Vec2::new(12.0, ROW), egui::Sense::hover());
         let font = egui::TextStyle::Small.resolve(ui.style());
         ui.painter().text(place.left_center(), egui::Align2::LEFT_CENTER, i + 1, font, tokens.muted);
         ui.spacing_mut().slider_width = (ui.available_width() - 48.0).max(60.0);
         let slider = egui::Slider::new(offset, -REACH..=REACH).show_value(false).trailing_fill(false);
-        let response = ui.add_sized(Vec2::new(ui.available_width() - 44.0, 20.0), slider);
+        let response = ui.add_sized(Vec2::new(ui.available_width() - 44.0, ROW), slider);
         let value = *offset;
         let name = match sigma {
             Some(sigma) => format!("Direction {}, standard deviation {sigma:.2}", i + 1),

@@ -2,6 +2,7 @@
 
 use crate::app::state::{Phase, State};
 use crate::app::widgets::caption;
+use crate::engine::Ending;
 use eframe::egui;
 
 /// Draws the line.
@@ -40,6 +41,9 @@ pub fn sentence(state: &State) -> String {
             }
             (Phase::Refining, None) => "Refining.".into(),
             (Phase::Paused, _) => "Paused; continue when you like.".into(),
+            (Phase::Over(Ending::Sampled), _) => {
+                "Sixteen samples; continue to refine them, or give a picture of your own.".into()
+            }
             (Phase::Over(_), Some(frame)) => format!("Done after {} steps.", frame.step),
             (Phase::Over(_), None) => "Done.".into(),
             (Phase::Failed, _) => "The search failed.".into(),

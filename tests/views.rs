@@ -1,0 +1,401 @@
+//! The window's views, driven by their accessible names, with a small model of random weights behind them.
+
+mod support;
+
+use counterpart::app::command::Command;
+use counterpart::app::desktop::{Clipping, Desktop};
+use counterpart::app::state::{Comparison, ModelChoice, Phase, Settings};
+use counterpart::app::{Parts, Window};
+use counterpart::engine::{Engine, ModelSource, NamMethod};
+use counterpart::gpu::{self, Look, Mode, Painter};
+use counterpart::{Error, Picture, Result};
+use eframe::egui::{self, Key, Modifiers, Vec2};
+use egui_kittest::Harness;
+use egui_kittest::kittest::Queryable;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+/// A desktop whose answers are known.
+#[derive(Default)]
+struct TestDesktop {
+    picture: Option<PathBuf>,
+    export: Option<PathBuf>,
+    clipping: Option<Clipping>,
+    asked: Mutex<Vec<String>>,
+}
+
+impl Desktop for TestDesktop {
+    fn pick_picture(&self) -> Result<Option<PathBuf>> {
+        Ok(self.picture.clone())
+    }
+
+    fn pick_model(&self) -> Result<Option<PathBuf>> {
+        Err(Error::new("No file dialog could be opened."))
+    }
+
+    fn pick_export(&self, name: &str) -> Result<Option<PathBuf>> {
+        self.asked.lock().unwrap().push(name.to_owned());
+        Ok(self.export.clone())
+    }
+
+    fn clipboard(&self) -> Result<Clipping> {
+        self.clipping.clone().ok_or_else(|| Error::new("There is no picture on the clipboard."))
+    }
+}
+
+/// A dropped file.
+#[derive(Debug)]
+struct Dropped(PathBuf);
+
+impl egui::DroppedFile for Dropped {
+    fn path(&self) -> &Path {
+        &self.0
+    }
+
+    fn bytes(&self) -> Result<Vec<u8>, String> {
+        std::fs::read(&self.0).map_err(|error| error.to_string())
+    }
+}
+
+struct Stage {
+    harness: Harness<'static, Window>,
+    folder: tempfile::TempDir,
+}
+
+impl Stage {
+    fn new(desktop: TestDesktop, settings: Settings, size: Vec2) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let model = folder.path().join("random.safetensors");
+        support::write_random_model(&model);
+        Self::with_model(desktop, settings, size, folder, model)
+    }
+
+    fn with_model(
+        desktop: TestDesktop,
+        settings: Settings,
+        size: Vec2,
+        folder: tempfile::TempDir,
+        model: PathBuf,
+    ) -> Self {
+        let parts = Parts {
+            engine: Box::new(|wake| Engine::start_with(|| NamMethod::new(candle_core::Device::Cpu), wake)),
+            desktop: Arc::new(desktop),
+            models: vec![ModelChoice { source: ModelSource::File(model), label: "Random weights".into() }],
+            picture: None,
+            settings,
+            report: None,
+            animate: false,
+        };
+        let harness = Harness::builder().with_size(size).build_eframe(|creation| Window::new(creation, parts).unwrap());
+        Self { harness, folder }
+    }
+
+    fn usual() -> Self {
+        Self::new(TestDesktop::default(), Settings::default(), Vec2::new(1360.0, 860.0))
+    }
+
+    /// Draws frames until something holds.
+    fn until(&mut self, what: &str, holds: impl Fn(&Self) -> bool) {
+        let begin = Instant::now();
+        while !holds(self) {
+            assert!(begin.elapsed() < Duration::from_secs(60), "no {what}");
+            std::thread::sleep(Duration::from_millis(5));
+            self.harness.step();
+        }
+        self.harness.step();
+    }
+
+    fn has(&self, label: &str) -> bool {
+        self.harness.query_all_by_label_contains(label).next().is_some()
+    }
+
+    fn count(&self, label: &str) -> usize {
+        self.harness.query_all_by_label_contains(label).count()
+    }
+
+    fn phase(&self) -> Option<Phase> {
+        self.harness.state().state().search.as_ref().map(|search| search.phase)
+    }
+
+    fn step(&self) -> usize {
+        self.harness.state().state().frame().map_or(0, |frame| frame.step)
+    }
+
+    fn drop_file(&mut self, path: PathBuf) {
+        self.harness.input_mut().dropped_files.push(Arc::new(Dropped(path)));
+    }
+
+    fn drop_drawing(&mut self, name: &str, height: usize) {
+        let path = self.folder.path().join(name);
+        support::write_png(&path, &support::drawing(200, height));
+        self.drop_file(path);
+        self.until("solutions", |stage| {
+            let state = stage.harness.state().state();
+            state.input.as_ref().is_some_and(|input| input.name == name)
+                && state.frame().is_some()
+                && stage.phase() == Some(Phase::Refining)
+        });
+    }
+
+    fn press(&mut self, modifiers: Modifiers, key: Key) {
+        self.harness.key_press_modifiers(modifiers, key);
+        self.harness.step();
+        self.harness.step();
+    }
+}
+
+#[test]
+fn it_opens_on_a_model_with_counterparts_of_its_first_sample() {
+    let mut stage = Stage::usual();
+    stage.until("sixteen solutions", |stage| stage.count("Solution ") >= 16);
+    stage.until("samples without refinement", |stage| matches!(stage.phase(), Some(Phase::Over(_))));
+    assert!(stage.has("Model: Random"));
+    assert_eq!(stage.step(), 0, "nothing runs before a person gave a picture");
+    for rank in 1..=16 {
+        assert!(stage.has(&format!("Solution {rank}, loss ")), "solution {rank} has a name");
+    }
+    stage.harness.get_by_label("Sample 3").click();
+    stage.until("the third sample", |stage| {
+        stage.harness.state().state().input.as_ref().is_some_and(|input| input.name == "Sample 3")
+    });
+    stage.harness.check_accessibility();
+}
+
+#[test]
+fn a_dropped_drawing_is_sampled_refined_paused_and_stopped() {
+    let mut stage = Stage::usual();
+    stage.drop_drawing("shoe.png", 80);
+    assert!(stage.has("What the model sees, 32 by 32 pixels"));
+    stage.until("steps", |stage| stage.step() >= 2);
+    assert!(stage.has("Loss curves of 16 starts"));
+    stage.harness.get_by_label("Pause").click();
+    stage.until("pause", |stage| stage.phase() == Some(Phase::Paused));
+    let held = stage.step();
+    (0..10).for_each(|_| stage.harness.step());
+    assert_eq!(stage.step(), held);
+    stage.harness.get_by_label("Continue").click();
+    stage.until("more steps", |stage| stage.step() > held);
+    stage.harness.get_by_label("Stop").click();
+    stage.until("end", |stage| matches!(stage.phase(), Some(Phase::Over(_))));
+    let losses: Vec<f32> = {
+        let state = stage.harness.state().state();
+        let (search, frame) = (state.search.as_ref().unwrap(), state.frame().unwrap());
+        search.order.iter().map(|&start| frame.solutions[start].loss).collect()
+    };
+    assert!(losses.is_sorted(), "the wall is sorted: {losses:?}");
+    let seed = stage.harness.state().state().settings.seed;
+    stage.harness.get_by_label("Re-roll").click();
+    stage.until("other solutions", |stage| {
+        stage.harness.state().state().search.as_ref().is_some_and(|search| search.seed == seed + 1)
+            && stage.phase() == Some(Phase::Refining)
+    });
+}
+
+#[test]
+fn the_wall_and_the_commands_work_by_keyboard() {
+    let mut stage = Stage::usual();
+    stage.until("solutions", |stage| matches!(stage.phase(), Some(Phase::Over(_))));
+    stage.harness.get_by_label_contains("Solution 1, loss").focus();
+    stage.harness.step();
+    let rank = |stage: &Stage| {
+        let search = stage.harness.state().state().search.clone().unwrap();
+        search.rank(search.chosen)
+    };
+    stage.press(Modifiers::NONE, Key::ArrowRight);
+    assert_eq!(rank(&stage), 1);
+    stage.press(Modifiers::NONE, Key::ArrowRight);
+    assert_eq!(rank(&stage), 2);
+    stage.press(Modifiers::NONE, Key::End);
+    assert_eq!(rank(&stage), 15);
+    assert!(stage.has("Chosen solution 16, loss"));
+    stage.press(Modifiers::COMMAND, Key::B);
+    assert_eq!(rank(&stage), 0);
+    stage.press(Modifiers::COMMAND, Key::Num3);
+    assert_eq!(stage.harness.state().state().settings.comparison, Comparison::Split);
+    assert!(stage.has("Input left, reconstruction right of a divider at 50 percent"));
+    stage.harness.get_by_label_contains("Input left, reconstruction right").focus();
+    stage.harness.step();
+    stage.press(Modifiers::NONE, Key::ArrowRight);
+    assert!(stage.has("divider at 52 percent"));
+    stage.press(Modifiers::COMMAND, Key::K);
+    stage.harness.get_by_label("Find a command").type_text("heat");
+    stage.harness.step();
+    stage.press(Modifiers::NONE, Key::Enter);
+    assert_eq!(stage.harness.state().state().settings.comparison, Comparison::Heat);
+    assert!(stage.harness.state().state().palette.is_none());
+}
+
+#[test]
+fn sliders_move_the_chosen_solution_while_it_is_refined() {
+    let mut stage = Stage::usual();
+    stage.drop_drawing("shoe.png", 90);
+    stage.until("directions", |stage| stage.has("Direction 1, standard deviation"));
+    stage.harness.get_by_label_contains("Direction 1, standard deviation").focus();
+    stage.harness.step();
+    for _ in 0..12 {
+        stage.press(Modifiers::NONE, Key::ArrowRight);
+    }
+    stage.until("the moved picture", |stage| stage.has("moved by the sliders"));
+    let state = stage.harness.state().state();
+    let search = state.search.as_ref().unwrap();
+    let (scrub, frame) = (search.scrub.as_ref().unwrap(), search.frame.as_ref().unwrap());
+    assert_eq!(scrub.start, search.chosen);
+    assert_ne!(*scrub.solution.x, *frame.solutions[search.chosen].x, "the slider changes the picture");
+    stage.press(Modifiers::COMMAND, Key::Backspace);
+    assert!(!stage.has("moved by the sliders"));
+}
+
+#[test]
+fn what_is_no_picture_gets_a_sentence_and_the_window_goes_on() {
+    let mut stage = Stage::usual();
+    let text = stage.folder.path().join("notes.png");
+    std::fs::write(&text, "just words").unwrap();
+    let half = stage.folder.path().join("half.safetensors");
+    let model = std::fs::read(stage.folder.path().join("random.safetensors")).unwrap();
+    std::fs::write(&half, &model[..model.len() / 2]).unwrap();
+    let missing = stage.folder.path().join("missing.png");
+    for (number, path) in [text, half, missing].into_iter().enumerate() {
+        stage.drop_file(path);
+        stage.until("a sentence", |stage| stage.harness.state().state().toasts.len() > number);
+    }
+    for toast in stage.harness.state().state().toasts.clone() {
+        assert!(toast.is_error && toast.problem.sentence.ends_with('.'), "{toast:?}");
+        assert!(stage.has(&toast.problem.sentence), "{toast:?}");
+    }
+    stage.until("the first model again", |stage| stage.has("Model: Random"));
+    stage.harness.get_all_by_label("Close").next().unwrap().click();
+    stage.until("one message less", |stage| stage.harness.state().state().toasts.len() == 2);
+    stage.drop_drawing("after.png", 60);
+}
+
+#[test]
+fn a_dialog_that_cannot_be_opened_says_so() {
+    let mut stage = Stage::usual();
+    stage.press(Modifiers::COMMAND | Modifiers::SHIFT, Key::O);
+    stage.until("the sentence", |stage| stage.has("No file dialog could be opened."));
+    assert!(!stage.harness.state().state().in_dialog);
+}
+
+#[test]
+fn pictures_come_from_dialogs_and_the_clipboard_too() {
+    let folder = tempfile::tempdir().unwrap();
+    let picture = folder.path().join("chosen.png");
+    support::write_png(&picture, &support::drawing(120, 50));
+    let clipping = Some(Clipping::Picture(support::drawing(100, 30)));
+    let desktop = TestDesktop { picture: Some(picture), clipping, ..TestDesktop::default() };
+    let mut stage = Stage::new(desktop, Settings::default(), Vec2::new(1360.0, 860.0));
+    let named = |name: &'static str| {
+        move |stage: &Stage| stage.harness.state().state().input.as_ref().is_some_and(|input| input.name == name)
+    };
+    stage.press(Modifiers::COMMAND, Key::O);
+    stage.until("the chosen picture", named("chosen.png"));
+    stage.press(Modifiers::COMMAND, Key::V);
+    stage.until("the pasted picture", named("Pasted picture"));
+}
+
+#[test]
+fn the_wall_is_exported_as_a_png() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("wall");
+    let desktop = TestDesktop { export: Some(path.clone()), ..TestDesktop::default() };
+    let mut stage = Stage::new(desktop, Settings::default(), Vec2::new(1360.0, 860.0));
+    stage.until("solutions", |stage| matches!(stage.phase(), Some(Phase::Over(_))));
+    stage.press(Modifiers::COMMAND, Key::E);
+    stage.until("the message", |stage| stage.has("The wall is in "));
+    let wall = image::open(path.with_extension("png")).unwrap();
+    assert!(wall.width() > 900 && wall.height() > 700, "{}x{}", wall.width(), wall.height());
+}
+
+#[test]
+fn an_export_into_nowhere_gets_a_sentence() {
+    let desktop = TestDesktop { export: Some("/nonexistent/wall.png".into()), ..TestDesktop::default() };
+    let mut stage = Stage::new(desktop, Settings::default(), Vec2::new(1360.0, 860.0));
+    stage.until("solutions", |stage| matches!(stage.phase(), Some(Phase::Over(_))));
+    stage.press(Modifiers::COMMAND, Key::E);
+    stage.until("the sentence", |stage| stage.harness.state().state().toasts.iter().any(|toast| toast.is_error));
+    assert!(!stage.harness.state().state().exporting);
+}
+
+#[test]
+fn both_themes_at_both_scales_and_in_a_narrow_window_name_everything() {
+    for (dark, scale, size) in [
+        (true, 1.0, Vec2::new(1360.0, 860.0)),
+        (false, 1.0, Vec2::new(1360.0, 860.0)),
+        (true, 2.0, Vec2::new(1600.0, 1000.0)),
+        (false, 2.0, Vec2::new(1000.0, 700.0)),
+        (true, 1.0, Vec2::new(480.0, 700.0)),
+    ] {
+        let settings = Settings { dark: Some(dark), scale, ..Settings::default() };
+        let mut stage = Stage::new(TestDesktop::default(), settings, size);
+        stage.until("solutions", |stage| stage.count("Solution ") >= 16);
+        for label in ["Open picture…", "Paste picture", "Counterparts", "Search", "Directions"] {
+            assert!(stage.has(label), "{label} at {scale} in {size}, dark: {dark}");
+        }
+        stage.harness.check_accessibility();
+        let wanted = if dark { egui::Theme::Dark } else { egui::Theme::Light };
+        assert_eq!(stage.harness.ctx.theme(), wanted);
+    }
+}
+
+#[test]
+fn every_command_of_the_menus_can_be_found() {
+    let mut stage = Stage::usual();
+    stage.until("solutions", |stage| matches!(stage.phase(), Some(Phase::Over(_))));
+    stage.press(Modifiers::NONE, Key::F1);
+    for command in Command::ALL.into_iter().filter(|command| command.shortcut().is_some()) {
+        assert!(stage.has(command.label()), "{command:?} is on the page of shortcuts");
+    }
+}
+
+/// Two views side by side, drawn by the shader.
+struct Pair {
+    painter: Painter,
+    pictures: [Arc<Picture>; 2],
+    look: Look,
+}
+
+impl eframe::App for Pair {
+    fn ui(&mut self, ui: &mut egui::Ui, _: &mut eframe::Frame) {
+        let rectangle = egui::Rect::from_min_size(egui::pos2(7.0, 11.0), Vec2::new(96.0, 80.0));
+        let [a, b] = &self.pictures;
+        self.painter.paint(ui, rectangle, egui::Id::unique("pair"), (a, Some(b)), &self.look);
+    }
+}
+
+#[test]
+fn the_shader_draws_what_the_cpu_computes() {
+    let noise = |seed: u32| {
+        let mut state = seed;
+        let mut byte = || {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            (state >> 24) as u8
+        };
+        let rgba = (0..4 * 12 * 10).map(|i| if i % 4 == 3 { 255 } else { byte() }).collect();
+        Arc::new(Picture::new(12, 10, rgba).unwrap())
+    };
+    let pictures = [noise(1), noise(2)];
+    let modes = [Mode::Picture, Mode::Difference { gain: 1.5 }, Mode::Heat { gain: 0.8 }, Mode::Split { at: 0.37 }];
+    for (mode, smooth) in modes.into_iter().flat_map(|mode| [(mode, true), (mode, false)]) {
+        let look = Look { mode, smooth, radius: 5.0, ..Look::default() };
+        let expected = gpu::render(&look, &pictures[0], &pictures[1], 96, 80, 1.0);
+        let pictures = pictures.clone();
+        let mut harness = Harness::builder().with_size(Vec2::new(120.0, 100.0)).wgpu().build_eframe(|creation| Pair {
+            painter: Painter::new(creation.wgpu_render_state.as_ref()),
+            pictures,
+            look,
+        });
+        harness.step();
+        let drawn = harness.render().expect("a Vulkan driver, such as that of mesa-vulkan-drivers");
+        let mut worst = 0;
+        for (x, y) in (0..80).flat_map(|y| (0..96).map(move |x| (x, y))) {
+            let wanted = expected.pixel(x, y).unwrap();
+            if wanted[3] == 255 {
+                let found = drawn.get_pixel(x as u32 + 7, y as u32 + 11).0;
+                let off = (0..3).map(|c| wanted[c].abs_diff(found[c])).max().unwrap_or(0);
+                worst = worst.max(off);
+            }
+        }
+        assert!(worst <= 2, "{mode:?}, smooth: {smooth}: {worst} of 255 off");
+    }
+}
