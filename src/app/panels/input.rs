@@ -19,9 +19,9 @@ const SAMPLES: usize = 20;
 pub fn show(ui: &mut egui::Ui, scene: &mut Scene<'_>) {
     title(ui, "Picture");
     original(ui, scene);
-    ui.horizontal(|ui| {
+    ui.horizontal_wrapped(|ui| {
         scene.command(ui, Command::OpenPicture);
-        ui.add_enabled_ui(true, |ui| scene.command(ui, Command::Paste));
+        scene.command(ui, Command::Paste);
     });
     ui.add_space(SECTION - GAP);
     title(ui, "What the model sees");
