@@ -1,6 +1,9 @@
 // An image view: one picture, the difference of two, or two compared across a movable divider.
-// Textures are read by texel, so that it draws the same on every device, OpenGL included; `src/gpu/software.rs` is
+// One pipeline for each mode, because a software driver computes both sides of every branch. `src/gpu/software.rs` is
 // the same arithmetic for windows without a GPU, and a test holds the two together.
+
+// 0: a alone, 1: signed difference, 2: heat of the difference, 3: a left of the divider, b right of it.
+override MODE: u32 = 0u;
 
 struct View {
     // Left, top, width and height of the view on the screen, in pixels.
@@ -10,8 +13,6 @@ struct View {
     neutral: vec4<f32>,
     positive: vec4<f32>,
     divider: vec4<f32>,
-    // 0: a alone, 1: signed difference, 2: heat of the difference, 3: a left of the divider, b right of it.
-    mode: f32,
     // 0: visible pixels with clean edges, 1: smooth.
     smooth_pixels: f32,
     // What a difference is multiplied with.
@@ -24,11 +25,13 @@ struct View {
     divider_half: f32,
     padding_0: f32,
     padding_1: f32,
+    padding_2: f32,
 }
 
 @group(0) @binding(0) var<uniform> view: View;
 @group(0) @binding(1) var picture_a: texture_2d<f32>;
 @group(0) @binding(2) var picture_b: texture_2d<f32>;
+@group(0) @binding(3) var bilinear: sampler;
 
 // One triangle that covers the viewport, which is the view's rectangle.
 @vertex
@@ -38,29 +41,15 @@ fn vertex(@builtin(vertex_index) index: u32) -> @builtin(position) vec4<f32> {
     return vec4<f32>(2.0 * x - 1.0, 1.0 - 2.0 * y, 0.0, 1.0);
 }
 
-// A texel with its transparency over white, clamped to the edge.
-fn texel(picture: texture_2d<f32>, x: i32, y: i32, size: vec2<i32>) -> vec3<f32> {
-    let at = clamp(vec2<i32>(x, y), vec2<i32>(0), size - vec2<i32>(1));
-    let value = textureLoad(picture, at, 0);
-    return mix(vec3<f32>(1.0), value.rgb, value.a);
-}
-
 // The picture at `uv` in [0, 1]: bilinear between texel centres, where visible pixels narrow the blend to one screen
 // pixel at their edges.
 fn sample_picture(picture: texture_2d<f32>, uv: vec2<f32>) -> vec3<f32> {
-    let size = vec2<i32>(textureDimensions(picture));
-    let at = uv * vec2<f32>(size) - 0.5;
+    let size = vec2<f32>(textureDimensions(picture));
+    let at = uv * size - 0.5;
     let base = floor(at);
-    var between = at - base;
-    if view.smooth_pixels < 0.5 {
-        let pixels_per_texel = max(view.rectangle.zw / vec2<f32>(size), vec2<f32>(1.0));
-        between = clamp((between - 0.5) * pixels_per_texel + 0.5, vec2<f32>(0.0), vec2<f32>(1.0));
-    }
-    let x = i32(base.x);
-    let y = i32(base.y);
-    let top = mix(texel(picture, x, y, size), texel(picture, x + 1, y, size), between.x);
-    let bottom = mix(texel(picture, x, y + 1, size), texel(picture, x + 1, y + 1, size), between.x);
-    return mix(top, bottom, between.y);
+    let pixels_per_texel = select(max(view.rectangle.zw / size, vec2<f32>(1.0)), vec2<f32>(1.0), view.smooth_pixels > 0.5);
+    let between = clamp((at - base - 0.5) * pixels_per_texel + 0.5, vec2<f32>(0.0), vec2<f32>(1.0));
+    return textureSampleLevel(picture, bilinear, (base + between + 0.5) / size, 0.0).rgb;
 }
 
 // Rec. 601 luma, as the program makes grey of colour.
@@ -94,16 +83,16 @@ fn coverage(at: vec2<f32>) -> f32 {
 fn shade(at: vec2<f32>) -> vec3<f32> {
     let uv = at / view.rectangle.zw;
     let a = sample_picture(picture_a, uv);
-    if view.mode < 0.5 {
+    if MODE == 0u {
         return a;
     }
     let b = sample_picture(picture_b, uv);
-    if view.mode < 1.5 {
+    if MODE == 1u {
         let difference = clamp((luma(b) - luma(a)) * view.gain, -1.0, 1.0);
         let towards = select(view.negative.rgb, view.positive.rgb, difference > 0.0);
         return mix(view.neutral.rgb, towards, abs(difference));
     }
-    if view.mode < 2.5 {
+    if MODE == 2u {
         let difference = abs(b - a);
         return heat((difference.r + difference.g + difference.b) / 3.0 * view.gain);
     }

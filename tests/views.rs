@@ -396,6 +396,7 @@ fn the_shader_draws_what_the_cpu_computes() {
                 worst = worst.max(off);
             }
         }
-        assert!(worst <= 2, "{mode:?}, smooth: {smooth}: {worst} of 255 off");
+        // Drivers blend with eight bits between texels.
+        assert!(worst <= 6, "{mode:?}, smooth: {smooth}: {worst} of 255 off");
     }
 }

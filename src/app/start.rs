@@ -140,6 +140,8 @@ fn native_options(renderer: eframe::Renderer, scale: f32) -> eframe::NativeOptio
             .with_drag_and_drop(true),
         renderer,
         persist_window: false,
+        // There are no gradients to dither, and a software driver pays for every pixel.
+        dithering: false,
         // Reading the clipboard may block; the window does it elsewhere.
         clipboard_shortcuts: false,
         ..Default::default()

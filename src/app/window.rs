@@ -510,7 +510,7 @@ impl eframe::App for Window {
     }
 
     fn clear_color(&self, visuals: &egui::Visuals) -> [f32; 4] {
-        visuals.panel_fill.to_normalized_gamma_f32()
+        visuals.extreme_bg_color.to_normalized_gamma_f32()
     }
 
     /// Pasting is ours, because reading the clipboard may block; text that was pasted goes to the field in focus.
@@ -544,7 +544,8 @@ fn lay_out(ui: &mut egui::Ui, scene: &mut Scene<'_>) {
         .frame(bar(MARGIN))
         .show(ui, |ui| panels::status::show(ui, scene.state));
     let side = Frame::new().fill(tokens.panel).inner_margin(Margin { left: MARGIN, right: 4, top: 14, bottom: 4 });
-    let canvas = Frame::new().fill(tokens.canvas).inner_margin(Margin::same(MARGIN));
+    // The window is cleared to the canvas: filling it once more would cost a software driver as much again.
+    let canvas = Frame::new().inner_margin(Margin::same(MARGIN));
     let width = ui.available_width();
     if width < theme::NARROW {
         egui::CentralPanel::default().frame(canvas).show(ui, |ui| {

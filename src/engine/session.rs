@@ -205,7 +205,10 @@ impl<M: Method> Session<M> {
         let begin = Instant::now();
         let solutions = self.method.solutions()?;
         let mut curves = search.curves.clone();
-        curves.push(search.step, &solutions.iter().map(|solution| solution.loss).collect::<Vec<_>>());
+        if search.step == 0 {
+            // Later, the losses of what is shown are the newest points already.
+            curves.push(0, &solutions.iter().map(|solution| solution.loss).collect::<Vec<_>>());
+        }
         out.frames.put(Arc::new(Frame {
             job: search.job,
             step: search.step,

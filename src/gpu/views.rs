@@ -101,8 +101,10 @@ impl Painter {
 
 /// What all views share, and each view's own resources.
 struct Shared {
-    pipeline: wgpu::RenderPipeline,
+    /// One for each mode.
+    pipelines: [wgpu::RenderPipeline; 4],
     layout: wgpu::BindGroupLayout,
+    sampler: wgpu::Sampler,
     views: HashMap<egui::Id, Resources>,
 }
 
@@ -155,8 +157,22 @@ impl Uploaded {
         let size = extent(&self.picture);
         let layout =
             wgpu::TexelCopyBufferLayout { offset: 0, bytes_per_row: Some(4 * size.width), rows_per_image: None };
-        queue.write_texture(self.texture.as_image_copy(), self.picture.rgba(), layout, size);
+        queue.write_texture(self.texture.as_image_copy(), &over_white(&self.picture), layout, size);
     }
+}
+
+/// The bytes with transparency over white, as the networks see it; those of an opaque picture as they are.
+fn over_white(picture: &Picture) -> std::borrow::Cow<'_, [u8]> {
+    if picture.rgba().chunks_exact(4).all(|pixel| pixel[3] == 255) {
+        return picture.rgba().into();
+    }
+    let mut rgba = picture.rgba().to_vec();
+    for pixel in rgba.chunks_exact_mut(4) {
+        let alpha = u16::from(pixel[3]);
+        pixel[..3].iter_mut().for_each(|c| *c = ((u16::from(*c) * alpha + 255 * (255 - alpha)) / 255) as u8);
+        pixel[3] = 255;
+    }
+    rgba.into()
 }
 
 fn extent(picture: &Picture) -> wgpu::Extent3d {
@@ -174,7 +190,7 @@ impl Shared {
             binding,
             visibility: wgpu::ShaderStages::FRAGMENT,
             ty: wgpu::BindingType::Texture {
-                sample_type: wgpu::TextureSampleType::Float { filterable: false },
+                sample_type: wgpu::TextureSampleType::Float { filterable: true },
                 view_dimension: wgpu::TextureViewDimension::D2,
                 multisampled: false,
             },
@@ -192,7 +208,23 @@ impl Shared {
         };
         let layout = device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor {
             label: Some(name),
-            entries: &[uniforms, texture(1), texture(2)],
+            entries: &[
+                uniforms,
+                texture(1),
+                texture(2),
+                wgpu::BindGroupLayoutEntry {
+                    binding: 3,
+                    visibility: wgpu::ShaderStages::FRAGMENT,
+                    ty: wgpu::BindingType::Sampler(wgpu::SamplerBindingType::Filtering),
+                    count: None,
+                },
+            ],
+        });
+        let sampler = device.create_sampler(&wgpu::SamplerDescriptor {
+            label: Some(name),
+            mag_filter: wgpu::FilterMode::Linear,
+            min_filter: wgpu::FilterMode::Linear,
+            ..Default::default()
         });
         let pipeline_layout = device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
             label: Some(name),
@@ -200,32 +232,38 @@ impl Shared {
             immediate_size: 0,
         });
         let fragment = if target.is_srgb() { "fragment_linear" } else { "fragment_gamma" };
-        let pipeline = device.create_render_pipeline(&wgpu::RenderPipelineDescriptor {
-            label: Some(name),
-            layout: Some(&pipeline_layout),
-            vertex: wgpu::VertexState {
-                module: &module,
-                entry_point: Some("vertex"),
-                compilation_options: Default::default(),
-                buffers: &[],
-            },
-            primitive: wgpu::PrimitiveState::default(),
-            depth_stencil: None,
-            multisample: wgpu::MultisampleState::default(),
-            fragment: Some(wgpu::FragmentState {
-                module: &module,
-                entry_point: Some(fragment),
-                compilation_options: Default::default(),
-                targets: &[Some(wgpu::ColorTargetState {
-                    format: target,
-                    blend: Some(wgpu::BlendState::PREMULTIPLIED_ALPHA_BLENDING),
-                    write_mask: wgpu::ColorWrites::ALL,
-                })],
-            }),
-            multiview_mask: None,
-            cache: None,
-        });
-        Self { pipeline, layout, views: HashMap::new() }
+        let pipeline = |mode: f64| {
+            device.create_render_pipeline(&wgpu::RenderPipelineDescriptor {
+                label: Some(name),
+                layout: Some(&pipeline_layout),
+                vertex: wgpu::VertexState {
+                    module: &module,
+                    entry_point: Some("vertex"),
+                    compilation_options: Default::default(),
+                    buffers: &[],
+                },
+                primitive: wgpu::PrimitiveState::default(),
+                depth_stencil: None,
+                multisample: wgpu::MultisampleState::default(),
+                fragment: Some(wgpu::FragmentState {
+                    module: &module,
+                    entry_point: Some(fragment),
+                    compilation_options: wgpu::PipelineCompilationOptions {
+                        constants: &[("MODE", mode)],
+                        ..Default::default()
+                    },
+                    targets: &[Some(wgpu::ColorTargetState {
+                        format: target,
+                        blend: Some(wgpu::BlendState::PREMULTIPLIED_ALPHA_BLENDING),
+                        write_mask: wgpu::ColorWrites::ALL,
+                    })],
+                }),
+                multiview_mask: None,
+                cache: None,
+            })
+        };
+        let pipelines = [0.0, 1.0, 2.0, 3.0].map(pipeline);
+        Self { pipelines, layout, sampler, views: HashMap::new() }
     }
 
     fn resources(&self, device: &wgpu::Device, a: Uploaded, b: Uploaded) -> Resources {
@@ -243,6 +281,7 @@ impl Shared {
                 wgpu::BindGroupEntry { binding: 0, resource: uniforms.as_entire_binding() },
                 wgpu::BindGroupEntry { binding: 1, resource: wgpu::BindingResource::TextureView(&view_a) },
                 wgpu::BindGroupEntry { binding: 2, resource: wgpu::BindingResource::TextureView(&view_b) },
+                wgpu::BindGroupEntry { binding: 3, resource: wgpu::BindingResource::Sampler(&self.sampler) },
             ],
         });
         Resources { uniforms, written: [0; UNIFORM_BYTES], a, b, bind_group }
@@ -263,19 +302,18 @@ impl View {
     fn uniforms(&self, pixels_per_point: f32) -> [u8; UNIFORM_BYTES] {
         let Look { mode, smooth, radius, divider_half, colours } = self.look;
         let Colours { negative, neutral, positive, divider } = colours;
-        let (number, gain, split) = match mode {
-            Mode::Picture => (0.0, 1.0, 0.0),
-            Mode::Difference { gain } => (1.0, gain, 0.0),
-            Mode::Heat { gain } => (2.0, gain, 0.0),
-            Mode::Split { at } => (3.0, 1.0, at),
+        let (gain, split) = match mode {
+            Mode::Picture => (1.0, 0.0),
+            Mode::Difference { gain } | Mode::Heat { gain } => (gain, 0.0),
+            Mode::Split { at } => (1.0, at),
         };
         let place = [self.rectangle.left(), self.rectangle.top(), self.rectangle.width(), self.rectangle.height()];
         let floats = place
             .map(|value| value * pixels_per_point)
             .into_iter()
             .chain([negative, neutral, positive, divider].into_iter().flatten().map(|value| f32::from(value) / 255.0))
-            .chain([number, f32::from(u8::from(smooth)), gain, split])
-            .chain([radius * pixels_per_point, divider_half * pixels_per_point, 0.0, 0.0]);
+            .chain([f32::from(u8::from(smooth)), gain, split])
+            .chain([radius * pixels_per_point, divider_half * pixels_per_point, 0.0, 0.0, 0.0]);
         let mut bytes = [0; UNIFORM_BYTES];
         for (slot, value) in bytes.chunks_exact_mut(4).zip(floats) {
             slot.copy_from_slice(&value.to_ne_bytes());
@@ -314,7 +352,13 @@ impl CallbackTrait for View {
     fn paint(&self, _: egui::PaintCallbackInfo, pass: &mut wgpu::RenderPass<'static>, resources: &CallbackResources) {
         let Some(shared) = resources.get::<Shared>() else { return };
         let Some(view) = shared.views.get(&self.key) else { return };
-        pass.set_pipeline(&shared.pipeline);
+        let pipeline = match self.look.mode {
+            Mode::Picture => 0,
+            Mode::Difference { .. } => 1,
+            Mode::Heat { .. } => 2,
+            Mode::Split { .. } => 3,
+        };
+        pass.set_pipeline(&shared.pipelines[pipeline]);
         pass.set_bind_group(0, &view.bind_group, &[]);
         pass.draw(0..3, 0..1);
     }

@@ -31,3 +31,19 @@ const MODELS: &[EmbeddedModel] = &[EmbeddedModel {
     id: "edges_to_shoes",
     bytes: include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/assets/models/edges_to_shoes.safetensors")),
 }];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_model_that_comes_with_the_program_is_sound() {
+        for embedded in all() {
+            let model = embedded.open(&Device::Cpu).unwrap_or_else(|error| panic!("{error:?}"));
+            let manifest = &model.manifest;
+            assert!(!model.samples.is_empty() && !manifest.licence.is_empty(), "{}", embedded.id);
+            assert_eq!(manifest.held_out.percentiles.len(), 101, "{}", embedded.id);
+            assert!(!manifest.training.is_empty(), "{}", embedded.id);
+        }
+    }
+}
