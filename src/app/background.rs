@@ -150,7 +150,7 @@ fn picture_arrival(name: String, picture: Result<Picture>) -> Arrival {
         Ok(picture) => Arrival::Picture(Arrived {
             name,
             thumbnail: Arc::new(thumbnail(&picture)),
-            is_photo: !data::is_drawing(&picture),
+            is_photo: !data::looks_like_drawing(&picture),
             picture: Arc::new(picture),
         }),
         Err(error) => Arrival::NoPicture(error.into()),

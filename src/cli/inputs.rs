@@ -1,7 +1,7 @@
 //! The images that a person names on the command line, as the model sees them.
 
 use super::train::images::{CropChoice, FacingChoice, FitChoice};
-use crate::data::{Crop, Facing, Fit, ImageSet, Preparation, YKind, is_drawing, prepare};
+use crate::data::{Crop, Facing, Fit, ImageSet, Preparation, YKind, looks_like_drawing, prepare};
 use crate::model_file::Manifest;
 use crate::{Error, Picture, Result};
 use candle_core::{Device, Tensor};
@@ -79,7 +79,7 @@ impl Inputs {
             let set = ImageSet::open(path)?;
             for i in 0..set.len() {
                 let (name, picture) = (set.name(i), set.picture(i)?);
-                if manifest.y_kind == YKind::Edges && !self.from_photo && !is_drawing(&picture) {
+                if manifest.y_kind == YKind::Edges && !self.from_photo && !looks_like_drawing(&picture) {
                     super::output::note(&format!(
                         "{name} looks like a photograph; --from-photo takes its line drawing."
                     ));

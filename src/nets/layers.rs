@@ -91,6 +91,13 @@ impl ConvBlock {
 
 impl TrainableConv {
     fn forward(&self, x: &Tensor, statistics: Statistics) -> Result<Tensor> {
+        if let (Some(norm), None, Statistics::Batch) = (&self.norm, &self.bias, statistics) {
+            let scales = (&norm.gamma, &norm.beta);
+            let (y, mean, variance) =
+                ops::conv_batch_norm(&self.spec, x, &self.weight, scales, EPSILON, self.activation)?;
+            norm.follow(&y, &mean, &variance)?;
+            return Ok(y);
+        }
         let y = self.spec.apply(x, &self.weight, self.bias.as_ref())?;
         match (&self.norm, statistics) {
             (None, _) => Ok(ops::activate(&y, self.activation)?),
@@ -121,14 +128,20 @@ impl BatchNorm {
     }
 
     fn batch(&self, x: &Tensor, activation: Activation) -> Result<Tensor> {
-        let (n, _, h, w) = x.dims4()?;
         let (y, mean, variance) = ops::batch_norm(x, &self.gamma, &self.beta, EPSILON, activation)?;
+        self.follow(x, &mean, &variance)?;
+        Ok(y)
+    }
+
+    /// Moves the running statistics towards those of a batch of this shape.
+    fn follow(&self, batch: &Tensor, mean: &Tensor, variance: &Tensor) -> Result<()> {
+        let (n, _, h, w) = batch.dims4()?;
         let count = (n * h * w) as f64;
         let unbiased = (variance * (count / (count - 1.0).max(1.0)))?;
-        for (running, now) in [(&self.mean, &mean), (&self.variance, &unbiased)] {
+        for (running, now) in [(&self.mean, mean), (&self.variance, &unbiased)] {
             running.set(&((running.as_detached_tensor() * (1.0 - MOMENTUM))? + (now * MOMENTUM)?)?)?;
         }
-        Ok(y)
+        Ok(())
     }
 
     fn running(&self, x: &Tensor, activation: Activation) -> Result<Tensor> {

@@ -65,7 +65,7 @@ impl ConvSpec {
     }
 
     /// The shape of the output for a checked input `[n, inputs, h, w]`.
-    fn output_shape(&self, x: &Shape, weight: &Shape) -> Result<(Size, (usize, usize))> {
+    pub(super) fn output_shape(&self, x: &Shape, weight: &Shape) -> Result<(Size, (usize, usize))> {
         let (n, channels, h, w) = x.dims4()?;
         if channels != self.inputs || weight.dims() != self.weight_shape() {
             candle_core::bail!("{self:?} does not fit the input {x:?} and the kernels {weight:?}");
@@ -76,7 +76,7 @@ impl ConvSpec {
 
 /// The kernels of a convolution with their plans, each made when it is first needed.
 #[derive(Default)]
-struct Plans {
+pub(super) struct Plans {
     forward: OnceLock<Plan>,
     backward: OnceLock<Plan>,
 }
@@ -152,32 +152,50 @@ impl CustomOp2 for Trainable {
     }
 
     fn cpu_fwd(&self, s1: &CpuStorage, l1: &Layout, s2: &CpuStorage, l2: &Layout) -> Result<(CpuStorage, Shape)> {
-        let (size, out) = self.spec.output_shape(l1.shape(), l2.shape())?;
         let (x, weight) = (cpu::values(s1, l1)?, cpu::values(s2, l2)?);
-        let y = run(&self.spec, weight, &self.plans.forward, x, size, out, None, Activation::None);
-        Ok((CpuStorage::F32(y), Shape::from((size.0, self.spec.outputs, out.0, out.1))))
+        let (y, shape) = self.plans.output(&self.spec, x, l1.shape(), weight, l2.shape())?;
+        Ok((CpuStorage::F32(y), shape))
     }
 
     fn bwd(&self, x: &Tensor, weight: &Tensor, _: &Tensor, grad: &Tensor) -> Result<(Option<Tensor>, Option<Tensor>)> {
-        let grad = grad.contiguous()?;
-        let (size, out) = self.spec.output_shape(x.shape(), weight.shape())?;
-        let grad_x = if x.track_op() {
-            let values = cpu::with_values(&grad, |grad| {
-                cpu::with_values(weight, |w| Ok(run_backward(&self.spec, w, &self.plans, grad, size, out)))
-            })?;
-            Some(Tensor::from_vec(values, x.shape(), x.device())?)
-        } else {
-            None
-        };
-        let grad_weight = if weight.track_op() {
-            let values = cpu::with_values(&grad, |grad| {
-                cpu::with_values(x, |x| Ok(run_weight_gradient(&self.spec, x, size, grad, out)))
-            })?;
-            Some(Tensor::from_vec(values, weight.shape(), weight.device())?)
-        } else {
-            None
-        };
-        Ok((grad_x, grad_weight))
+        cpu::with_values(&grad.contiguous()?, |grad| self.plans.gradients(&self.spec, x, weight, grad))
+    }
+}
+
+impl Plans {
+    /// The output of a convolution, without bias or activation, and its shape.
+    pub(super) fn output(
+        &self,
+        spec: &ConvSpec,
+        x: &[f32],
+        x_shape: &Shape,
+        w: &[f32],
+        w_shape: &Shape,
+    ) -> Result<(Vec<f32>, Shape)> {
+        let (size, out) = spec.output_shape(x_shape, w_shape)?;
+        let y = run(spec, w, &self.forward, x, size, out, None, Activation::None);
+        Ok((y, Shape::from((size.0, spec.outputs, out.0, out.1))))
+    }
+
+    /// The gradients in the input and in the kernels, where they are wanted, from that of the output.
+    pub(super) fn gradients(
+        &self,
+        spec: &ConvSpec,
+        x: &Tensor,
+        weight: &Tensor,
+        grad: &[f32],
+    ) -> Result<(Option<Tensor>, Option<Tensor>)> {
+        let (size, out) = spec.output_shape(x.shape(), weight.shape())?;
+        let like = |values: Vec<f32>, like: &Tensor| Tensor::from_vec(values, like.shape(), like.device());
+        let of_x = x.track_op().then(|| {
+            let values = cpu::with_values(weight, |w| Ok(run_backward(spec, w, self, grad, size, out)))?;
+            like(values, x)
+        });
+        let of_weight = weight.track_op().then(|| {
+            let values = cpu::with_values(x, |x| Ok(run_weight_gradient(spec, x, size, grad, out)))?;
+            like(values, weight)
+        });
+        Ok((of_x.transpose()?, of_weight.transpose()?))
     }
 }
 

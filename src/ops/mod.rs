@@ -11,6 +11,7 @@ mod adam;
 mod blend;
 pub mod composed;
 mod conv;
+mod conv_norm;
 mod cpu;
 mod elementwise;
 mod kernels;
@@ -26,6 +27,7 @@ pub use activation::Activation;
 pub use adam::{Adam, AdamConfig, Moments};
 pub use blend::blend;
 pub use conv::{ConvSpec, FrozenConv, conv_transpose2d, conv2d};
+pub use conv_norm::conv_batch_norm;
 
 pub use elementwise::{activate, l1_mean, l2_mean};
 pub use norm::batch_norm;

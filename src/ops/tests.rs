@@ -107,6 +107,24 @@ fn batch_norm_agrees_and_has_right_gradients() {
 }
 
 #[test]
+fn a_convolution_with_its_normalisation_agrees_and_has_right_gradients() {
+    for spec in [ConvSpec::conv(3, 5, 4, 2, 1), ConvSpec::conv(3, 5, 3, 1, 1), ConvSpec::transposed(3, 5, 4, 2, 1)] {
+        let (x, w) = (random(&[3, 3, 6, 6], 1), random(&spec.weight_shape(), 2));
+        let (gamma, beta) = (random(&[5], 3), random(&[5], 4));
+        let activation = Activation::LeakyRelu(0.2);
+        let fused = conv_batch_norm(&spec, &x, &w, (&gamma, &beta), 1e-5, activation).unwrap();
+        let y = spec.apply(&x, &w, None).unwrap();
+        let apart = composed::batch_norm(&y, &gamma, &beta, 1e-5, activation).unwrap();
+        for (a, b) in [(fused.0, apart.0), (fused.1, apart.1), (fused.2, apart.2)] {
+            assert!(difference(&a, &b) < 1e-5);
+        }
+        check_gradients(&[x, w, gamma, beta], |t| {
+            Ok(conv_batch_norm(&spec, &t[0], &t[1], (&t[2], &t[3]), 1e-5, Activation::Tanh)?.0)
+        });
+    }
+}
+
+#[test]
 fn resampling_agrees_and_has_right_gradients() {
     type Resample = fn(&Tensor) -> Result<Tensor>;
     let pairs: [(Resample, Resample); 4] = [

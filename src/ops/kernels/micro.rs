@@ -97,18 +97,19 @@ unsafe fn dot<S: Simd, const I: usize, const J: usize>(
     out: *mut f32,
 ) {
     unsafe {
+        // Wrapping, as the checks of plain arithmetic would take the registers of the sums.
         let mut sums = [[S::zero(); J]; I];
-        let mut at = 0;
+        let mut at = 0usize;
         while at < length {
             let mut left = [S::zero(); I];
             unroll!(ROW in [0 1 2 3] {
                 if ROW < I {
-                    left[ROW] = S::load(a.add(ROW * a_stride + at));
+                    left[ROW] = S::load(a.add(ROW.wrapping_mul(a_stride).wrapping_add(at)));
                 }
             });
             unroll!(COLUMN in [0 1 2 3 4 5] {
                 if COLUMN < J {
-                    let right = S::load(b.add(COLUMN * b_stride + at));
+                    let right = S::load(b.add(COLUMN.wrapping_mul(b_stride).wrapping_add(at)));
                     unroll!(ROW in [0 1 2 3] {
                         if ROW < I {
                             sums[ROW][COLUMN] = S::multiply_add(left[ROW], right, sums[ROW][COLUMN]);
@@ -116,7 +117,7 @@ unsafe fn dot<S: Simd, const I: usize, const J: usize>(
                     });
                 }
             });
-            at += S::LANES;
+            at = at.wrapping_add(S::LANES);
         }
         unroll!(ROW in [0 1 2 3] {
             if ROW < I {
@@ -219,7 +220,7 @@ macro_rules! kernels {
 kernels!(Portable, tile_portable, dot_portable, gather_portable, [1 2 3 4 5 6]);
 #[cfg(target_arch = "x86_64")]
 kernels!(super::simd::Avx512, tile_avx512, dot_avx512, gather_avx512,
-    [1 2 3 4 5 6 7 8 9 10 11 12 13 14], target_feature(enable = "avx512f,avx2,fma"));
+    [1 2 3 4 5 6 7 8 9 10 11 12 13 14], target_feature(enable = "avx512f,avx512vl,avx512dq,avx512bw,avx2,fma"));
 #[cfg(target_arch = "x86_64")]
 kernels!(super::simd::Avx2, tile_avx2, dot_avx2, gather_avx2, [1 2 3 4 5 6], target_feature(enable = "avx2,fma"));
 
@@ -237,7 +238,11 @@ pub fn runnable() -> Vec<&'static Kernels> {
     #[cfg(target_arch = "x86_64")]
     {
         let fused = is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma");
-        if fused && is_x86_feature_detected!("avx512f") {
+        let wide = is_x86_feature_detected!("avx512f")
+            && is_x86_feature_detected!("avx512vl")
+            && is_x86_feature_detected!("avx512dq")
+            && is_x86_feature_detected!("avx512bw");
+        if fused && wide {
             found.push(&AVX512);
         }
         if fused {

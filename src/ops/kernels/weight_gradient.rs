@@ -8,7 +8,7 @@ use super::{Shared, with_scratch};
 use crate::ops::threads;
 
 /// Output pixels in one round of dot products.
-const ROUND: usize = 1024;
+const ROUND: usize = 512;
 /// Rows of the left side that are gathered at once.
 const ROWS: usize = 64;
 
