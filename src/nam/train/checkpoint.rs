@@ -1,5 +1,6 @@
 //! A run of training on disk: tensors and a state, in one `.safetensors` file.
 
+use crate::model_file::write_beside;
 use crate::nets::Weights;
 use crate::ops::{Adam, Moments};
 use crate::{Because, Error, Result};
@@ -8,7 +9,6 @@ use safetensors::tensor::{Dtype, TensorView};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::collections::{BTreeMap, HashMap};
-use std::io::Write;
 use std::path::Path;
 
 const KIND: &str = "counterpart.checkpoint";
@@ -117,12 +117,7 @@ impl Checkpoint {
             .because(failed)?;
         let metadata = HashMap::from([(KIND.to_owned(), self.kind.clone()), (STATE.to_owned(), self.state.clone())]);
         let file = safetensors::serialize(views, Some(metadata)).because(failed)?;
-        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        let mut beside = tempfile::NamedTempFile::new_in(folder).because(failed)?;
-        beside.write_all(&file).because(failed)?;
-        beside.as_file().sync_all().because(failed)?;
-        beside.persist(path).because(failed)?;
-        Ok(())
+        write_beside(path, &file)
     }
 
     /// Reads a checkpoint of a kind of run.
