@@ -510,7 +510,7 @@ impl eframe::App for Window {
     }
 
     fn clear_color(&self, visuals: &egui::Visuals) -> [f32; 4] {
-        visuals.extreme_bg_color.to_normalized_gamma_f32()
+        visuals.panel_fill.to_normalized_gamma_f32()
     }
 
     /// Pasting is ours, because reading the clipboard may block; text that was pasted goes to the field in focus.
@@ -537,18 +537,23 @@ impl eframe::App for Window {
 /// Panels around the solutions; in a narrow window below each other.
 fn lay_out(ui: &mut egui::Ui, scene: &mut Scene<'_>) {
     let tokens = tokens(ui);
-    let bar = |horizontal| Frame::new().fill(tokens.panel).inner_margin(Margin::symmetric(horizontal, 0));
+    // The window is cleared to the panels' colour, and the canvas is filled by the cheapest shader there is: egui's own
+    // rectangles of that size take a software driver longer than all the rest.
+    let bar = |horizontal| Frame::new().inner_margin(Margin::symmetric(horizontal, 0));
     egui::Panel::top("bar").exact_size(46.0).frame(bar(MARGIN)).show(ui, |ui| panels::top_bar::show(ui, scene));
     egui::Panel::bottom("status")
         .exact_size(28.0)
         .frame(bar(MARGIN))
         .show(ui, |ui| panels::status::show(ui, scene.state));
-    let side = Frame::new().fill(tokens.panel).inner_margin(Margin { left: MARGIN, right: 4, top: 14, bottom: 4 });
-    // The window is cleared to the canvas: filling it once more would cost a software driver as much again.
+    let side = Frame::new().inner_margin(Margin { left: MARGIN, right: 4, top: 14, bottom: 4 });
     let canvas = Frame::new().inner_margin(Margin::same(MARGIN));
+    let fill = |ui: &egui::Ui, scene: &Scene<'_>| {
+        scene.painter.fill(ui, ui.max_rect().expand(f32::from(MARGIN)), tokens.canvas);
+    };
     let width = ui.available_width();
     if width < theme::NARROW {
         egui::CentralPanel::default().frame(canvas).show(ui, |ui| {
+            fill(ui, scene);
             egui::ScrollArea::vertical().auto_shrink(false).show(ui, |ui| one_column(ui, scene));
         });
         return;
@@ -570,6 +575,7 @@ fn lay_out(ui: &mut egui::Ui, scene: &mut Scene<'_>) {
         });
     }
     egui::CentralPanel::default().frame(canvas).show(ui, |ui| {
+        fill(ui, scene);
         let area = ui.available_size();
         egui::ScrollArea::vertical().auto_shrink(false).show(ui, |ui| solutions(ui, scene, area));
     });

@@ -4,6 +4,7 @@
 //! revision, and only then is anything uploaded.
 
 mod adapter;
+mod fill;
 mod software;
 mod views;
 

@@ -1,6 +1,6 @@
 //! Image views as paint callbacks: one texture and one bind group per view, written only when its picture changed.
 
-use super::{Colours, Look, Mode, software};
+use super::{Colours, Look, Mode, fill, software};
 use crate::Picture;
 use eframe::egui_wgpu::{self, CallbackResources, CallbackTrait, RenderState, ScreenDescriptor};
 use eframe::{egui, wgpu};
@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 /// Every shader of the program by name, for the test that validates them.
-pub const SHADERS: [(&str, &str); 1] = [("image_view", include_str!("../../shaders/image_view.wgsl"))];
+pub const SHADERS: [(&str, &str); 2] = [("image_view", include_str!("../../shaders/image_view.wgsl")), fill::SHADER];
 
 /// Bytes of the shader's `View`.
 const UNIFORM_BYTES: usize = 4 * 4 * 5 + 4 * 8;
@@ -37,9 +37,21 @@ impl Painter {
     pub fn new(render_state: Option<&RenderState>) -> Self {
         if let Some(state) = render_state {
             let shared = Shared::new(&state.device, state.target_format);
-            state.renderer.write().callback_resources.insert(shared);
+            let fills = fill::Shared::new(&state.device, state.target_format);
+            let mut renderer = state.renderer.write();
+            renderer.callback_resources.insert(shared);
+            renderer.callback_resources.insert(fills);
         }
         Self { shader: render_state.is_some(), software: HashMap::new() }
+    }
+
+    /// Fills a large rectangle (points) with one opaque colour.
+    pub fn fill(&self, ui: &egui::Ui, rectangle: egui::Rect, colour: egui::Color32) {
+        if self.shader {
+            ui.painter().add(egui_wgpu::Callback::new_paint_callback(rectangle, fill::Fill(colour)));
+        } else {
+            ui.painter().rect_filled(rectangle, 0.0, colour);
+        }
     }
 
     /// Paints a view into `rectangle` (points). `key` names the view from frame to frame; without `b` the view shows
