@@ -40,6 +40,7 @@ impl Method for Countdown {
             y_kind: crate::data::YKind::AsIs,
             preparation: Default::default(),
             has_posterior: true,
+            held_out: Default::default(),
             samples: Vec::new(),
             licence: String::new(),
         })
@@ -172,6 +173,21 @@ fn the_step_limit_ends_and_continuing_extends_it() {
     bench.engine.send(Request::Continue(job));
     bench.until("second end", |bench| bench.finished(job) == Some(Ending::StepLimit));
     bench.until("frame", |bench| bench.frames.last().is_some_and(|frame| frame.step == 10));
+}
+
+#[test]
+fn the_step_limit_can_be_changed_while_a_search_runs() {
+    let mut bench = Bench::new();
+    let job = bench.find(endless());
+    bench.until("steps", |bench| bench.frames.last().is_some_and(|frame| frame.step > 3));
+    bench.engine.send(Request::LimitSteps { job: JobId::new(), steps: 1 });
+    bench.engine.send(Request::LimitSteps { job, steps: 2000 });
+    bench.engine.send(Request::LimitSteps { job, steps: 2 });
+    bench.until("end", |bench| bench.finished(job) == Some(Ending::StepLimit));
+    assert!(bench.frames.last().unwrap().step < 2000);
+    bench.events.clear();
+    bench.engine.send(Request::Continue(job));
+    bench.until("the end of two more steps", |bench| bench.finished(job) == Some(Ending::StepLimit));
 }
 
 #[test]
