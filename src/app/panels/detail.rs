@@ -62,7 +62,8 @@ pub fn show(ui: &mut egui::Ui, scene: &mut Scene<'_>, area: Vec2) {
     );
     comparison(ui, scene, at(0.0, 1.0), y.as_ref(), reconstruction);
     let controls = Rect::from_min_size(at(1.0, 1.0).min, Vec2::new(small, small + CAPTION));
-    ui.scope_builder(egui::UiBuilder::new().max_rect(controls), |ui| comparison_controls(ui, scene));
+    // Not a scope: what follows the panel comes below all of it.
+    comparison_controls(&mut ui.new_child(egui::UiBuilder::new().max_rect(controls)), scene);
 }
 
 /// The solution shown large: the chosen one, moved by the sliders if they are.

@@ -16,7 +16,7 @@ const SEEN: f32 = 300.0;
 /// From this width on, in points, the picture and y stand side by side.
 const SIDE_BY_SIDE: f32 = 400.0;
 /// The smallest and largest side of a sample, in points.
-const SAMPLE_SIDES: (f32, f32) = (38.0, 72.0);
+const SAMPLE_SIDES: (f32, f32) = (36.0, 80.0);
 /// The gap between samples, in points.
 const SAMPLE_GAP: f32 = 6.0;
 /// Samples shown at most.
@@ -26,10 +26,14 @@ const SAMPLES: usize = 20;
 pub fn show(ui: &mut egui::Ui, scene: &mut Scene<'_>) {
     if ui.available_width() >= SIDE_BY_SIDE {
         ui.columns(2, |columns| {
-            given(&mut columns[0], scene);
-            columns[0].add_space(SECTION - GAP);
-            preparation(&mut columns[0], scene);
-            what_the_model_sees(&mut columns[1], scene);
+            // Columns are justified, which text must not be.
+            let layout = egui::Layout::top_down(egui::Align::Min);
+            columns[0].with_layout(layout, |ui| {
+                given(ui, scene);
+                ui.add_space(SECTION - GAP);
+                preparation(ui, scene);
+            });
+            columns[1].with_layout(layout, |ui| what_the_model_sees(ui, scene));
         });
     } else {
         given(ui, scene);
@@ -237,7 +241,7 @@ mod tests {
     #[test]
     fn samples_stand_in_even_rows() {
         assert_eq!(arrange(12, 268.0).0, 6);
-        assert_eq!(arrange(12, 528.0).0, 12);
+        assert_eq!(arrange(12, 520.0).0, 12);
         assert_eq!(arrange(5, 268.0).0, 5);
         assert_eq!(arrange(7, 268.0).0, 4);
         for count in 1..=SAMPLES {

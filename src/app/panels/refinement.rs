@@ -111,9 +111,10 @@ fn counters(ui: &mut egui::Ui, scene: &Scene<'_>) {
         let text = match search.map(|search| search.phase) {
             None => String::new(),
             Some(Phase::Sampling) => "drawing samples".into(),
-            Some(Phase::Refining) => {
-                frame.map_or_else(String::new, |frame| format!("{:.1} steps/s", frame.steps_per_second))
-            }
+            Some(Phase::Refining) => match frame {
+                Some(frame) if frame.steps_per_second > 0.0 => format!("{:.1} steps/s", frame.steps_per_second),
+                _ => "refining".into(),
+            },
             Some(Phase::Paused) => "paused".into(),
             Some(Phase::Over(Ending::Sampled)) => "samples, not refined".into(),
             Some(Phase::Over(Ending::Settled)) => "settled".into(),

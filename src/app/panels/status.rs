@@ -46,10 +46,10 @@ pub fn sentence(state: &State) -> String {
         None => "Drop a picture on the window, open or paste one, or try a sample.".into(),
         Some(search) => match (search.phase, search.frame.as_ref()) {
             (Phase::Sampling, _) => format!("Drawing {} counterparts.", state.settings.starts),
-            (Phase::Refining, Some(frame)) => {
+            (Phase::Refining, Some(frame)) if frame.steps_per_second > 0.0 => {
                 format!("Refining: step {}, {:.1} steps a second.", frame.step, frame.steps_per_second)
             }
-            (Phase::Refining, None) => "Refining.".into(),
+            (Phase::Refining, _) => "Refining.".into(),
             (Phase::Paused, _) => "Paused; continue when you like.".into(),
             (Phase::Over(Ending::Sampled), _) => {
                 "These are samples; continue to refine them, or give a picture of your own.".into()

@@ -45,6 +45,12 @@ pub fn height(count: usize, area: Vec2) -> f32 {
     count.max(1).div_ceil(columns) as f32 * (side + LABEL + GAP)
 }
 
+/// Height of a wall of so many columns that fill a width.
+pub fn height_of_columns(count: usize, columns: usize, width: f32) -> f32 {
+    let side = (width - GAP * (columns - 1) as f32) / columns as f32;
+    count.div_ceil(columns) as f32 * (side + LABEL + GAP)
+}
+
 /// Draws the wall; `area` is what it may take below its title.
 pub fn show(ui: &mut egui::Ui, scene: &mut Scene<'_>, area: Vec2) {
     headline(ui, scene);
@@ -178,6 +184,14 @@ mod tests {
         for width in (60..2000).step_by(37) {
             let (columns, side) = arrange(16, Vec2::new(width as f32, 400.0));
             assert!(columns as f32 * (side + GAP) - GAP <= width as f32 + 0.1);
+        }
+    }
+
+    #[test]
+    fn a_wall_of_so_many_columns_fills_its_width() {
+        for count in [8, 16, 32] {
+            let (columns, side) = arrange(count, Vec2::new(520.0, height_of_columns(count, 4, 520.0)));
+            assert_eq!((columns, side), (4, 124.0), "{count} pictures");
         }
     }
 

@@ -13,6 +13,8 @@ const NARROW_SIDE: f32 = 270.0;
 const TITLE: f32 = HEADING + GAP;
 /// The lowest that the chosen solution is drawn, its heading included, in points.
 const LOWEST_DETAIL: f32 = 260.0;
+/// Pictures side by side on the wall of a narrow window.
+const COLUMNS: usize = 4;
 /// The lowest that the wall is drawn without its heading, in points.
 const LOWEST_WALL: f32 = 150.0;
 /// The narrowest that the solutions become for the sake of their height, in points.
@@ -31,16 +33,21 @@ pub(super) fn lay_out(ui: &mut egui::Ui, scene: &mut Scene<'_>) {
         .exact_size(28.0)
         .frame(bar(MARGIN))
         .show(ui, |ui| panels::status::show(ui, scene.state));
-    let side = Frame::new().inner_margin(Margin { left: MARGIN, right: 4, top: MARGIN, bottom: 4 });
-    let canvas = Frame::new().inner_margin(Margin::same(MARGIN));
+    let side = Frame::new().inner_margin(Margin { left: MARGIN, right: 4, top: 0, bottom: 0 });
+    // What is scrolled goes to the very edge above and below; its own margin is scrolled with it.
+    let canvas = Frame::new().inner_margin(Margin::symmetric(MARGIN, 0));
     let fill = |ui: &egui::Ui, scene: &Scene<'_>| {
-        scene.painter.fill(ui, ui.max_rect().expand(f32::from(MARGIN)), tokens.canvas);
+        scene.painter.fill(ui, ui.max_rect().expand2(Vec2::new(f32::from(MARGIN), 0.0)), tokens.canvas);
     };
     let width = ui.available_width();
     if width < theme::NARROW {
         egui::CentralPanel::default().frame(canvas).show(ui, |ui| {
             fill(ui, scene);
-            egui::ScrollArea::vertical().auto_shrink(false).show(ui, |ui| one_column(ui, scene));
+            egui::ScrollArea::vertical().auto_shrink(false).show(ui, |ui| {
+                ui.add_space(f32::from(MARGIN));
+                one_column(ui, scene);
+                ui.add_space(f32::from(MARGIN));
+            });
         });
         return;
     }
@@ -62,8 +69,11 @@ pub(super) fn lay_out(ui: &mut egui::Ui, scene: &mut Scene<'_>) {
     }
     egui::CentralPanel::default().frame(canvas).show(ui, |ui| {
         fill(ui, scene);
-        let area = ui.available_size();
-        egui::ScrollArea::vertical().auto_shrink(false).show(ui, |ui| solutions(ui, scene, area));
+        let area = ui.available_size() - Vec2::new(0.0, 2.0 * f32::from(MARGIN));
+        egui::ScrollArea::vertical().auto_shrink(false).show(ui, |ui| {
+            ui.add_space(f32::from(MARGIN));
+            solutions(ui, scene, area);
+        });
     });
 }
 
@@ -76,7 +86,9 @@ fn search(ui: &mut egui::Ui, scene: &mut Scene<'_>) {
 fn scrolled(ui: &mut egui::Ui, contents: impl FnOnce(&mut egui::Ui)) {
     egui::ScrollArea::vertical().auto_shrink(false).show(ui, |ui| {
         ui.set_max_width(ui.available_width() - f32::from(MARGIN - 4));
+        ui.add_space(f32::from(MARGIN));
         contents(ui);
+        ui.add_space(f32::from(MARGIN));
     });
 }
 
@@ -134,7 +146,8 @@ fn one_column(ui: &mut egui::Ui, scene: &mut Scene<'_>) {
     ui.set_max_width(width);
     panels::input::show(ui, scene);
     ui.add_space(SECTION);
-    panels::wall::show(ui, scene, Vec2::new(width, width));
+    let wall = panels::wall::height_of_columns(panels::wall::count(scene.state), COLUMNS, width);
+    panels::wall::show(ui, scene, Vec2::new(width, wall));
     ui.add_space(SECTION);
     panels::detail::show(ui, scene, Vec2::new(width, panels::detail::height(width)));
     ui.add_space(SECTION);
