@@ -7,6 +7,7 @@
 
 mod amortised;
 mod checkpoint;
+mod fade;
 mod held_out;
 mod images;
 mod joint;
