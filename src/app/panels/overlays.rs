@@ -83,10 +83,9 @@ fn palette(ui: &mut egui::Ui, scene: &mut Scene<'_>) {
         let found = matches(&text, scene);
         let enter = ui.input(|input| input.key_pressed(Key::Enter));
         for (i, &command) in found.iter().take(10).enumerate() {
-            let mut button = egui::Button::selectable(i == 0, command.label());
-            if let Some(keys) = command.shortcut() {
-                button = button.shortcut_text(ui.ctx().format_shortcut(&keys));
-            }
+            // Without keys an empty text keeps the name on the left.
+            let keys = command.shortcut().map_or_else(String::new, |keys| ui.ctx().format_shortcut(&keys));
+            let button = egui::Button::selectable(i == 0, command.label()).shortcut_text(keys);
             let clicked = ui.add_sized(Vec2::new(ui.available_width(), 28.0), button).clicked();
             if clicked || (enter && i == 0) {
                 run = Some(command);
@@ -182,7 +181,10 @@ pub fn veil(ui: &egui::Ui) {
     let screen = ui.ctx().content_rect();
     let painter = ui.ctx().layer_painter(egui::LayerId::new(egui::Order::Foreground, egui::Id::unique("veil")));
     painter.rect_filled(screen, 0.0, tokens.canvas.gamma_multiply(0.82));
-    painter.rect_stroke(screen.shrink(12.0), 12.0, egui::Stroke::new(2.0, tokens.accent), egui::StrokeKind::Inside);
-    let font = egui::FontId::proportional(24.0);
-    painter.text(screen.center(), Align2::CENTER_CENTER, "Drop the picture anywhere", font, tokens.text);
+    painter.rect_stroke(screen.shrink(6.0), 10.0, egui::Stroke::new(2.0, tokens.accent), egui::StrokeKind::Inside);
+    let font = egui::FontId::proportional(22.0);
+    let text = painter.layout_no_wrap("Drop the picture anywhere".to_owned(), font, tokens.text);
+    let plate = egui::Rect::from_center_size(screen.center(), text.size() + Vec2::new(48.0, 32.0));
+    painter.rect(plate, 10.0, tokens.panel, egui::Stroke::new(1.0, tokens.accent), egui::StrokeKind::Inside);
+    painter.galley(plate.center() - text.size() / 2.0, text, tokens.text);
 }

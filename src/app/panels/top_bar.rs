@@ -49,13 +49,11 @@ fn menus(ui: &mut egui::Ui, scene: &mut Scene<'_>) {
 }
 
 fn menu_entry(ui: &mut egui::Ui, scene: &mut Scene<'_>, command: Command) {
-    let mut button = egui::Button::new(command.label()).frame_when_inactive(false);
-    if let Some(keys) = command.shortcut() {
-        button = button.shortcut_text(ui.ctx().format_shortcut(&keys));
-    }
-    if let Some(checked) = command.checked(scene.state) {
-        button = button.selected(checked);
-    }
+    let checked = command.checked(scene.state) == Some(true);
+    let keys = command.shortcut().map_or_else(String::new, |keys| ui.ctx().format_shortcut(&keys));
+    // A mark as well as a colour.
+    let keys = if checked { format!("✔  {keys}") } else { keys };
+    let button = egui::Button::new(command.label()).frame_when_inactive(false).shortcut_text(keys).selected(checked);
     if ui.add_enabled(command.enabled(scene.state), button).on_hover_text(command.tooltip()).clicked() {
         scene.actions.push(Action::Run(command));
         ui.close();
