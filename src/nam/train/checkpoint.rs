@@ -1,6 +1,6 @@
 //! A run of training on disk: tensors and a state, in one `.safetensors` file.
 
-use crate::model_file::write_beside;
+use crate::files::write_beside;
 use crate::nets::Weights;
 use crate::ops::{Adam, Moments};
 use crate::{Because, Error, Result};
