@@ -3,14 +3,13 @@
 use super::drive::at_least_one;
 use super::mapping::{MethodChoice, check_shape};
 use crate::model_file::LossConfig;
-use crate::nam::train::{Images, NamSettings, NamTrainer, Trainer, VaeNamSettings, VaeNamTrainer};
-use crate::nets::{EncoderConfig, Generator, GeneratorConfig, MappingConfig, Perceptual};
+use crate::nam::train::{Given, NamSettings, NamTrainer, Trainer, VaeNamSettings, VaeNamTrainer};
+use crate::nets::{EncoderConfig, GeneratorConfig, MappingConfig};
 use crate::{Error, Result};
 use candle_core::Device;
 use clap::Args;
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::Arc;
 
 /// How the mapping is trained.
 #[derive(Args, Clone, Debug)]
@@ -125,16 +124,14 @@ impl MappingSettings {
         (mapping, encoder): (MappingConfig, Option<EncoderConfig>),
         loss: LossConfig,
         seed: u64,
-        generator: Arc<Generator>,
-        images: Images,
-        perceptual: Option<Arc<Perceptual>>,
+        given: Given,
         device: &Device,
         resume: Option<&Path>,
     ) -> Result<Box<dyn Trainer>> {
         check_shape(&mapping)?;
         let Some(encoder) = encoder else {
             if let Some(checkpoint) = resume {
-                let mut trainer = NamTrainer::resume(checkpoint, generator, images, perceptual, device)?;
+                let mut trainer = NamTrainer::resume(checkpoint, given, device)?;
                 self.steps.into_iter().for_each(|steps| trainer.set_steps(steps));
                 return Ok(Box::new(trainer));
             }
@@ -151,11 +148,11 @@ impl MappingSettings {
                 mapping,
                 loss,
             };
-            return Ok(Box::new(NamTrainer::new(settings, generator, images, perceptual, device)?));
+            return Ok(Box::new(NamTrainer::new(settings, given, device)?));
         };
         check_shape(&encoder)?;
         if let Some(checkpoint) = resume {
-            let mut trainer = VaeNamTrainer::resume(checkpoint, generator, images, perceptual, device)?;
+            let mut trainer = VaeNamTrainer::resume(checkpoint, given, device)?;
             self.steps.into_iter().for_each(|steps| trainer.set_steps(steps));
             return Ok(Box::new(trainer));
         }
@@ -179,7 +176,7 @@ impl MappingSettings {
             encoder,
             loss,
         };
-        Ok(Box::new(VaeNamTrainer::new(settings, generator, images, perceptual, device)?))
+        Ok(Box::new(VaeNamTrainer::new(settings, given, device)?))
     }
 
     /// What the manifest says of these settings.
