@@ -11,6 +11,8 @@ use std::sync::Arc;
 
 /// Height of a caption below a picture.
 const CAPTION: f32 = 20.0;
+/// From this side of the smaller pictures on, in points, captions have room for words.
+const WITH_WORDS: f32 = 124.0;
 /// What differences are multiplied with before they are coloured.
 const GAIN: f32 = 1.0;
 
@@ -58,7 +60,7 @@ pub fn show(ui: &mut egui::Ui, scene: &mut Scene<'_>, area: Vec2) {
         "reconstruction",
         reconstruction,
         "The reconstruction T(G(z))",
-        "T(G(z)): reconstruction",
+        if small < WITH_WORDS { "T(G(z))" } else { "T(G(z)): reconstruction" },
     );
     comparison(ui, scene, at(0.0, 1.0), y.as_ref(), reconstruction);
     let controls = Rect::from_min_size(at(1.0, 1.0).min, Vec2::new(small, small + CAPTION));

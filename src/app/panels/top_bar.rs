@@ -10,6 +10,9 @@ const WITH_TITLE: f32 = 500.0;
 /// From this width on, in points, it has room for the theme's switch, too.
 const WITH_THEME: f32 = 560.0;
 
+/// The mark of what is chosen in a menu; the window's font has it.
+const CHECKED: &str = "•";
+
 /// Draws the bar.
 pub fn show(ui: &mut egui::Ui, scene: &mut Scene<'_>) {
     ui.horizontal_centered(|ui| {
@@ -52,7 +55,7 @@ fn menu_entry(ui: &mut egui::Ui, scene: &mut Scene<'_>, command: Command) {
     let checked = command.checked(scene.state) == Some(true);
     let keys = command.shortcut().map_or_else(String::new, |keys| ui.ctx().format_shortcut(&keys));
     // A mark as well as a colour.
-    let keys = if checked { format!("✔  {keys}") } else { keys };
+    let keys = if checked { format!("{CHECKED} {keys}") } else { keys };
     let button = egui::Button::new(command.label()).frame_when_inactive(false).shortcut_text(keys).selected(checked);
     if ui.add_enabled(command.enabled(scene.state), button).on_hover_text(command.tooltip()).clicked() {
         scene.actions.push(Action::Run(command));
