@@ -3,7 +3,7 @@
 use super::drive::at_least_one;
 use super::mapping::{MethodChoice, check_shape};
 use crate::model_file::LossConfig;
-use crate::nam::train::{Images, NamSettings, NamTrainer, Trainer, VaeNamSettings, VaeNamTrainer};
+use crate::nam::train::{Contrast, Images, NamSettings, NamTrainer, Trainer, VaeNamSettings, VaeNamTrainer};
 use crate::nets::{EncoderConfig, Generator, GeneratorConfig, MappingConfig, Perceptual};
 use crate::{Error, Result};
 use candle_core::Device;
@@ -61,10 +61,10 @@ pub struct MappingSettings {
     /// Shifts images by at most so many pixels (ae-nam, vae-nam)
     #[arg(long, value_name = "PIXELS", default_value_t = 2)]
     shift: usize,
-    /// The mapping learns from what the generator draws faded towards white by up to this share, so that a drawing's
-    /// counterparts are not all dark
-    #[arg(long, value_name = "SHARE", default_value_t = 0.0)]
-    fade: f32,
+    /// The mapping learns from what the generator draws at a mean darkness drawn from this range (0: white, 1: black)
+    /// whatever its own, so that a drawing's counterparts are not all dark [default: as it is]
+    #[arg(long, value_name = "LEAST:MOST", value_parser = contrast)]
+    contrast: Option<Contrast>,
 }
 
 impl MappingSettings {
@@ -89,9 +89,6 @@ impl MappingSettings {
             if !(value.is_finite() && value >= 0.0) {
                 return Err(Error::new(format!("--{option} must be a number from 0 up; {value} is not.")));
             }
-        }
-        if !(0.0..1.0).contains(&self.fade) {
-            return Err(Error::new(format!("--fade must be a share from 0 to below 1; {} is not.", self.fade)));
         }
         Ok(())
     }
@@ -147,7 +144,7 @@ impl MappingSettings {
                 learning_rate_mapping: self.learning_rate_mapping.unwrap_or(default.learning_rate_mapping),
                 decay_from: self.decay_from,
                 start_deviation: self.start_deviation,
-                fade: self.fade,
+                contrast: self.contrast,
                 mapping,
                 loss,
             };
@@ -174,7 +171,7 @@ impl MappingSettings {
             warm_up_beta: if variational { self.warm_up_beta } else { default.warm_up_beta },
             warm_up_epochs: self.warm_up_epochs,
             shift: self.shift,
-            fade: self.fade,
+            contrast: self.contrast,
             mapping,
             encoder,
             loss,
@@ -190,7 +187,9 @@ impl MappingSettings {
             put("learning-rate-mapping", rate.to_string());
         }
         put("decay-from", self.decay_from.to_string());
-        put("fade", self.fade.to_string());
+        if let Some(Contrast { least, most }) = self.contrast {
+            put("contrast", format!("{least}:{most}"));
+        }
         match method {
             MethodChoice::Nam => {
                 put("learning-rate-codes", self.learning_rate_codes.to_string());
@@ -207,5 +206,27 @@ impl MappingSettings {
             put("warm-up-epochs", self.warm_up_epochs.to_string());
         }
         record
+    }
+}
+
+/// Reads LEAST:MOST.
+fn contrast(text: &str) -> Result<Contrast, String> {
+    let wrong = || "it must be two numbers between 0 and 1, the lower first, as in 0.05:0.25".to_owned();
+    let (least, most) = text.split_once(':').ok_or_else(wrong)?;
+    let (least, most) = (least.parse().map_err(|_| wrong())?, most.parse().map_err(|_| wrong())?);
+    let range = Contrast { least, most };
+    if range.is_possible() { Ok(range) } else { Err(wrong()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ranges_of_darkness_are_read() {
+        assert_eq!(contrast("0.05:0.25"), Ok(Contrast { least: 0.05, most: 0.25 }));
+        for wrong in ["0.1", "0.3:0.1", "0:0.5", "a:b", "0.1:nan"] {
+            assert!(contrast(wrong).is_err(), "{wrong}");
+        }
     }
 }

@@ -1,7 +1,7 @@
 //! AE-NAM and VAE-NAM: the mapping and an encoder, fitted together (Hoshen, NeurIPS 2018).
 
 use super::checkpoint::Checkpoint;
-use super::fade::faded;
+use super::contrast::Contrast;
 use super::images::{Images, Order};
 use super::joint::check_fit;
 use super::{Preview, TrainReport, Trainer, decayed, finite};
@@ -49,8 +49,8 @@ pub struct VaeNamSettings {
     pub warm_up_epochs: usize,
     /// Images are moved by up to so many pixels.
     pub shift: usize,
-    /// T sees what G draws faded towards white by up to this share; 0: as it is.
-    pub fade: f32,
+    /// The range of mean darkness that what G draws is brought to before T sees it; none: as it is.
+    pub contrast: Option<Contrast>,
     /// The shape of T.
     pub mapping: MappingConfig,
     /// The shape of E.
@@ -74,7 +74,7 @@ impl Default for VaeNamSettings {
             warm_up_beta: 1e-6,
             warm_up_epochs: 4,
             shift: 2,
-            fade: 0.0,
+            contrast: None,
             mapping: MappingConfig::default(),
             encoder: EncoderConfig::default(),
             loss: LossConfig::default(),
@@ -228,7 +228,10 @@ impl Trainer for VaeNamTrainer {
             posterior.mu.clone()
         };
         let x = self.generator.forward(&z, Statistics::Running)?;
-        let x = faded(&x, self.settings.fade, &mut source(seed, Purpose::Fade, step))?;
+        let x = match self.settings.contrast {
+            Some(contrast) => contrast.apply(&x, &mut source(seed, Purpose::Contrast, step))?,
+            None => x,
+        };
         let reconstruction = self.mapping.forward(&x, Statistics::Batch)?;
         let losses = loss::reconstruction(&self.settings.loss, self.perceptual.as_deref(), &reconstruction, &target)?;
         let mean = losses.mean_all()?;

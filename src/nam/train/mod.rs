@@ -7,13 +7,14 @@
 
 mod amortised;
 mod checkpoint;
-mod fade;
+mod contrast;
 mod held_out;
 mod images;
 mod joint;
 
 pub use amortised::{VaeNamSettings, VaeNamTrainer};
 pub use checkpoint::Checkpoint;
+pub use contrast::Contrast;
 pub use held_out::{HeldOutSettings, held_out_losses};
 pub use images::Images;
 pub(crate) use images::push_shifted;
