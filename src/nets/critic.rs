@@ -119,16 +119,6 @@ impl Critic {
         &self.config
     }
 
-    /// The same critic on the same variables, without gradients for them: what the generator's step asks, at two thirds
-    /// of the cost. Variables are seen as they are when it is used.
-    pub fn detached(&self) -> Self {
-        let layers = self.layers.iter().map(|layer| match layer {
-            Layer::Block(block) => Layer::Block(block.detached()),
-            Layer::Spectral(conv) => Layer::Spectral(conv.detached()),
-        });
-        Self { config: self.config.clone(), layers: layers.collect() }
-    }
-
     /// Pictures `[n, c, s, s]` to values `[n, outputs]`.
     ///
     /// # Errors

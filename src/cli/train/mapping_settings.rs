@@ -3,14 +3,13 @@
 use super::drive::at_least_one;
 use super::mapping::{MethodChoice, check_shape};
 use crate::model_file::LossConfig;
-use crate::nam::train::{Contrast, Images, NamSettings, NamTrainer, Trainer, VaeNamSettings, VaeNamTrainer};
-use crate::nets::{EncoderConfig, Generator, GeneratorConfig, MappingConfig, Perceptual};
+use crate::nam::train::{Contrast, Given, NamSettings, NamTrainer, Trainer, VaeNamSettings, VaeNamTrainer};
+use crate::nets::{EncoderConfig, GeneratorConfig, MappingConfig};
 use crate::{Error, Result};
 use candle_core::Device;
 use clap::Args;
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::Arc;
 
 /// How the mapping is trained.
 #[derive(Args, Clone, Debug)]
@@ -65,6 +64,10 @@ pub struct MappingSettings {
     /// whatever its own, so that a drawing's counterparts are not all dark [default: as it is]
     #[arg(long, value_name = "LEAST:MOST", value_parser = contrast)]
     contrast: Option<Contrast>,
+    /// The weight of the KL divergence of all posteriors together from the prior: the counterparts of many images are
+    /// then as varied as the domain X, not all of the kind that is explained most easily (vae-nam)
+    #[arg(long, value_name = "WEIGHT", default_value_t = 0.0)]
+    aggregate: f64,
 }
 
 impl MappingSettings {
@@ -83,7 +86,7 @@ impl MappingSettings {
     /// # Errors
     /// With the option's name.
     pub fn check(&self) -> Result<()> {
-        let weights = [("beta", self.beta), ("warm-up-beta", self.warm_up_beta)];
+        let weights = [("beta", self.beta), ("warm-up-beta", self.warm_up_beta), ("aggregate", self.aggregate)];
         let all = weights.into_iter().chain([("start-deviation", f64::from(self.start_deviation))]);
         for (option, value) in all.chain([("decay-from", self.decay_from)]) {
             if !(value.is_finite() && value >= 0.0) {
@@ -122,16 +125,14 @@ impl MappingSettings {
         (mapping, encoder): (MappingConfig, Option<EncoderConfig>),
         loss: LossConfig,
         seed: u64,
-        generator: Arc<Generator>,
-        images: Images,
-        perceptual: Option<Arc<Perceptual>>,
+        given: Given,
         device: &Device,
         resume: Option<&Path>,
     ) -> Result<Box<dyn Trainer>> {
         check_shape(&mapping)?;
         let Some(encoder) = encoder else {
             if let Some(checkpoint) = resume {
-                let mut trainer = NamTrainer::resume(checkpoint, generator, images, perceptual, device)?;
+                let mut trainer = NamTrainer::resume(checkpoint, given, device)?;
                 self.steps.into_iter().for_each(|steps| trainer.set_steps(steps));
                 return Ok(Box::new(trainer));
             }
@@ -148,11 +149,11 @@ impl MappingSettings {
                 mapping,
                 loss,
             };
-            return Ok(Box::new(NamTrainer::new(settings, generator, images, perceptual, device)?));
+            return Ok(Box::new(NamTrainer::new(settings, given, device)?));
         };
         check_shape(&encoder)?;
         if let Some(checkpoint) = resume {
-            let mut trainer = VaeNamTrainer::resume(checkpoint, generator, images, perceptual, device)?;
+            let mut trainer = VaeNamTrainer::resume(checkpoint, given, device)?;
             self.steps.into_iter().for_each(|steps| trainer.set_steps(steps));
             return Ok(Box::new(trainer));
         }
@@ -172,11 +173,12 @@ impl MappingSettings {
             warm_up_epochs: self.warm_up_epochs,
             shift: self.shift,
             contrast: self.contrast,
+            aggregate: if variational { self.aggregate } else { default.aggregate },
             mapping,
             encoder,
             loss,
         };
-        Ok(Box::new(VaeNamTrainer::new(settings, generator, images, perceptual, device)?))
+        Ok(Box::new(VaeNamTrainer::new(settings, given, device)?))
     }
 
     /// What the manifest says of these settings.
@@ -202,6 +204,7 @@ impl MappingSettings {
         }
         if method == MethodChoice::VaeNam {
             put("beta", self.beta.to_string());
+            put("aggregate", self.aggregate.to_string());
             put("warm-up-beta", self.warm_up_beta.to_string());
             put("warm-up-epochs", self.warm_up_epochs.to_string());
         }
