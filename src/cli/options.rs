@@ -101,6 +101,18 @@ pub struct Json {
     pub json: Option<PathBuf>,
 }
 
+/// What every subcommand is told that finds counterparts.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "General")]
+pub struct General {
+    #[command(flatten)]
+    pub seed: Seed,
+    #[command(flatten)]
+    pub compute: Compute,
+    #[command(flatten)]
+    pub json: Json,
+}
+
 impl Json {
     /// Writes the report, if one was asked for.
     ///
