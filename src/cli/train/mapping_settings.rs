@@ -60,6 +60,10 @@ pub struct MappingSettings {
     /// Shifts images by at most so many pixels (ae-nam, vae-nam)
     #[arg(long, value_name = "PIXELS", default_value_t = 2)]
     shift: usize,
+    /// The mapping learns from what the generator draws faded towards white by up to this share, so that a drawing's
+    /// counterparts are not all dark
+    #[arg(long, value_name = "SHARE", default_value_t = 0.0)]
+    fade: f32,
 }
 
 impl MappingSettings {
@@ -84,6 +88,9 @@ impl MappingSettings {
             if !(value.is_finite() && value >= 0.0) {
                 return Err(Error::new(format!("--{option} must be a number from 0 up; {value} is not.")));
             }
+        }
+        if !(0.0..1.0).contains(&self.fade) {
+            return Err(Error::new(format!("--fade must be a share from 0 to below 1; {} is not.", self.fade)));
         }
         Ok(())
     }
@@ -137,6 +144,7 @@ impl MappingSettings {
                 learning_rate_mapping: self.learning_rate_mapping.unwrap_or(default.learning_rate_mapping),
                 decay_from: self.decay_from,
                 start_deviation: self.start_deviation,
+                fade: self.fade,
                 mapping,
                 loss,
             };
@@ -163,6 +171,7 @@ impl MappingSettings {
             warm_up_beta: if variational { self.warm_up_beta } else { default.warm_up_beta },
             warm_up_epochs: self.warm_up_epochs,
             shift: self.shift,
+            fade: self.fade,
             mapping,
             encoder,
             loss,
@@ -178,6 +187,7 @@ impl MappingSettings {
             put("learning-rate-mapping", rate.to_string());
         }
         put("decay-from", self.decay_from.to_string());
+        put("fade", self.fade.to_string());
         match method {
             MethodChoice::Nam => {
                 put("learning-rate-codes", self.learning_rate_codes.to_string());

@@ -1,5 +1,6 @@
 //! AE-NAM and VAE-NAM: the mapping and an encoder, fitted together (Hoshen, NeurIPS 2018).
 
+use super::fade::faded;
 use super::given::{Given, State};
 use super::order::Order;
 use super::{Preview, TrainReport, Trainer, decayed, finite};
@@ -47,6 +48,8 @@ pub struct VaeNamSettings {
     pub warm_up_epochs: usize,
     /// Images are moved by up to so many pixels.
     pub shift: usize,
+    /// T sees what G draws faded towards white by up to this share; 0: as it is.
+    pub fade: f32,
     /// The shape of T.
     pub mapping: MappingConfig,
     /// The shape of E.
@@ -70,6 +73,7 @@ impl Default for VaeNamSettings {
             warm_up_beta: 1e-6,
             warm_up_epochs: 4,
             shift: 2,
+            fade: 0.0,
             mapping: MappingConfig::default(),
             encoder: EncoderConfig::default(),
             loss: LossConfig::default(),
@@ -192,6 +196,7 @@ impl Trainer for VaeNamTrainer {
             posterior.mu.clone()
         };
         let x = self.given.generator.forward(&z, Statistics::Running)?;
+        let x = faded(&x, self.settings.fade, &mut source(seed, Purpose::Fade, step))?;
         let reconstruction = self.mapping.forward(&x, Statistics::Batch)?;
         let losses = loss::reconstruction(&self.settings.loss, perceptual, &reconstruction, &target)?;
         let mean = losses.mean_all()?;

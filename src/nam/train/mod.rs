@@ -6,6 +6,7 @@
 //! that was never stopped (with the same number of threads, on the same device).
 
 mod amortised;
+mod fade;
 mod given;
 mod held_out;
 mod joint;
