@@ -106,11 +106,11 @@ pub struct Json {
 #[command(next_help_heading = "General")]
 pub struct General {
     #[command(flatten)]
-    pub seed: Seed,
+    pub(super) seed: Seed,
     #[command(flatten)]
-    pub compute: Compute,
+    pub(super) compute: Compute,
     #[command(flatten)]
-    pub json: Json,
+    pub(super) json: Json,
 }
 
 impl Json {

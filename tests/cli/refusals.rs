@@ -1,8 +1,8 @@
 //! Bad input, bad places, missing devices: a sentence, exit code 1, and nothing left behind.
 
 use crate::{Place, image, words};
-use std::path::PathBuf;
-use std::process::{Command, Stdio};
+#[cfg(target_os = "linux")]
+use std::{path::PathBuf, process::Command};
 
 /// Asks for counterparts of an image that cannot be read.
 fn refuse_image(name: &str, bytes: &[u8]) -> String {

@@ -2,7 +2,6 @@
 
 use super::drive::{Run, at_least_one, check_rate, drive};
 use super::files::Files;
-use super::files::Files;
 use super::images::Prepared;
 use super::mapping_settings::MappingSettings;
 use super::options::TrainingOptions;
