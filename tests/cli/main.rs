@@ -139,10 +139,11 @@ fn help_tells_of_every_subcommand() {
         let own = place.succeed(&[name, "--help"]);
         assert!(own.contains("Usage:"), "{own}");
     }
-    for name in ["prior", "mapping"] {
+    for (name, out, place_of) in [("prior", "G", "generator"), ("student", "P", "student"), ("mapping", "M", "model")] {
         let own = place.succeed(&["train", name, "--help"]);
-        for option in ["--seed", "--threads", "--device", "--resume", "--out"] {
-            assert!(own.contains(option), "{option} is missing in train {name}");
+        let (out, place_of) = (format!("--out <{out}.safetensors>"), format!("Where the {place_of} goes"));
+        for part in ["--seed", "--threads", "--device", "--resume", "--licence", &out, &place_of] {
+            assert!(own.contains(part), "{part} is missing in train {name}");
         }
     }
     assert_eq!(place.run(&["solve"]).status.code(), Some(2));
