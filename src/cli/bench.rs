@@ -15,7 +15,7 @@ use crate::nets::{
     Encoder, EncoderConfig, Generator, GeneratorConfig, Mapping, MappingConfig, Params, Perceptual, PerceptualConfig,
     PerceptualKind, Statistics, Weights,
 };
-use crate::{Picture, Result, prior};
+use crate::{Picture, Result, nam, plan, prior};
 use candle_core::{Device, Tensor};
 use clap::{Args, ValueEnum};
 use rand::SeedableRng;
@@ -134,18 +134,24 @@ impl Case {
         Ok(match self {
             Self::Generator => {
                 let g = generator()?;
-                Box::new(move || g.forward(&z, Statistics::Running).map(drop))
+                Box::new(move || nam::pictures(&g, &z).map(drop))
             }
             Self::Mapping => {
                 let t = mapping()?;
-                Box::new(move || t.forward(&y, Statistics::Running).map(drop))
+                Box::new(move || match plan::map(&t, &y) {
+                    Some(_) => Ok(()),
+                    None => t.forward(&y, Statistics::Running).map(drop),
+                })
             }
             Self::Encoder => {
                 let g = generator()?;
                 let e = Encoder::new(&e_config, &Params::frozen(e_config.initial_weights(SEED, device)?))?;
                 Box::new(move || {
-                    let posterior = e.forward(&y, Statistics::Running)?;
-                    g.forward(&posterior.mu, Statistics::Running).map(drop)
+                    let posterior = match plan::encode(&e, &y) {
+                        Some(posterior) => posterior,
+                        None => e.forward(&y, Statistics::Running)?,
+                    };
+                    nam::pictures(&g, &posterior.mu).map(drop)
                 })
             }
             Self::SolvePixel | Self::SolveVgg16 | Self::SolveStudent => {

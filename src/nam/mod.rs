@@ -15,7 +15,7 @@ pub mod student;
 pub mod train;
 
 pub use codes::{
-    Candidates, Direction, Starts, candidates, pixel_differences, posterior, posterior_directions, starting_codes,
+    Candidates, Direction, Starts, candidates, pictures, pixel_differences, posterior, posterior_directions, starting_codes,
     starting_codes_for,
 };
 pub use loss::Target;

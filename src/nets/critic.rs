@@ -119,6 +119,15 @@ impl Critic {
         &self.config
     }
 
+    /// The layers in order; `None` where a layer is normalised by its spectrum.
+    pub fn blocks(&self) -> Option<Vec<&ConvBlock>> {
+        let block = |layer| match layer {
+            &Layer::Block(ref block) => Some(block),
+            Layer::Spectral(_) => None,
+        };
+        self.layers.iter().map(block).collect()
+    }
+
     /// The same critic on the same variables, without gradients for them: what the generator's step asks, at two thirds
     /// of the cost. Variables are seen as they are when it is used.
     pub fn detached(&self) -> Self {
