@@ -3,8 +3,8 @@
 use super::loss::{self, Target};
 use super::networks::Networks;
 use super::random::{Purpose, normals, source};
-use crate::nets::{Generator, Statistics};
 use crate::nets::encoder::Posterior;
+use crate::nets::{Generator, Statistics};
 use crate::plan::{self, Solving, Targets};
 use crate::{Error, Result};
 use candle_core::{D, Tensor};

@@ -41,7 +41,7 @@ impl Target {
 
     /// What each part of a loss that can be planned is compared with, in the order of [`loss_parts`]; `None` for a loss
     /// with other parts.
-    pub(super) fn parts(&self, config: &LossConfig) -> Option<Vec<&Tensor>> {
+    pub(crate) fn parts(&self, config: &LossConfig) -> Option<Vec<&Tensor>> {
         loss_parts(config)?.iter().map(|part| part.level.map_or(Some(&self.pixels), |i| self.levels.get(i))).collect()
     }
 

@@ -65,8 +65,7 @@ fn add_pyramid(graph: &mut Graph, mapping: &Mapping) -> Option<(Vec<usize>, Plac
         let groups = if i == 0 { vec![config.inputs] } else { vec![filters[i - 1], config.inputs] };
         (groups, (4 << i, 4 << i))
     };
-    let maps: Vec<usize> =
-        (0..filters.len()).map(map).map(|(groups, size)| graph.map(groups, size)).collect();
+    let maps: Vec<usize> = (0..filters.len()).map(map).map(|(groups, size)| graph.map(groups, size)).collect();
     let last = *maps.last()?;
     let group = graph.maps[last].groups.len() - 1;
     Some((maps, Place { map: last, group }))

@@ -88,8 +88,7 @@ impl Plan {
             let Node::Conv { conv, from, to } = node else { return Some(None) };
             let (from, map) = (&layouts[*from], &layouts[to.map]);
             let weight = values(&conv.weight)?;
-            let planned =
-                Convolution::new(kernels, &conv.spec, &weight, (from, None), (map, Some(to.group)), way)?;
+            let planned = Convolution::new(kernels, &conv.spec, &weight, (from, None), (map, Some(to.group)), way)?;
             Some(Some((planned, bias(conv, &map.lanes[map.groups[to.group].clone()])?)))
         });
         let forward = forward.collect::<Option<Vec<_>>>()?;
@@ -180,8 +179,7 @@ impl Plan {
         let mut map = work.take(Kind::Values, to.map);
         let finishes = &self.finishes[index].0;
         let finish = finishes[0];
-        let target =
-            |values| Target { layout: &self.layouts[to.map], group: to.group, values, finish, seen: &[] };
+        let target = |values| Target { layout: &self.layouts[to.map], group: to.group, values, finish, seen: &[] };
         match node {
             Node::Conv { from, .. } => {
                 let Some((conv, bias)) = &self.forward[index] else { return };
@@ -218,8 +216,7 @@ impl Plan {
                 let mut map = if work.backward { work.take(Kind::Gradient, place.map) } else { Floats::default() };
                 let a = self.source(work, Kind::Values, place);
                 let finish = self.loss_finishes[i];
-                let gradient =
-                    Target { layout, group: place.group, values: &mut map, finish, seen: a.values };
+                let gradient = Target { layout, group: place.group, values: &mut map, finish, seen: a.values };
                 let gradient = work.backward.then_some(gradient);
                 let b = Source { layout, group: place.group, values: target };
                 let (compare, weight) = (loss.compare, loss.weight);

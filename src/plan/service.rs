@@ -199,8 +199,7 @@ impl Solving {
                 _ => return None,
             }
         }
-        let planned =
-            planned(Some(convs), Some(loss), || build::solving(generator, mapping, perceptual, loss))?;
+        let planned = planned(Some(convs), Some(loss), || build::solving(generator, mapping, perceptual, loss))?;
         Some(Self { planned, latent: generator.config().latent })
     }
 

@@ -109,7 +109,8 @@ impl Convolution {
         };
         let (inputs, blocks) = (blocks(from, group), blocks(to, to_group));
         let lanes = &to.lanes[blocks.clone()];
-        let fits = from.lanes[inputs.clone()].iter().sum::<usize>() == spec.inputs && lanes.iter().sum::<usize>() == spec.outputs;
+        let fits = from.lanes[inputs.clone()].iter().sum::<usize>() == spec.inputs
+            && lanes.iter().sum::<usize>() == spec.outputs;
         if !fits || (spec.output_side(from.height).ok()?, spec.output_side(from.width).ok()?) != (to.height, to.width) {
             return None;
         }

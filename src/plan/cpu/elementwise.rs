@@ -1,10 +1,10 @@
-//! Halving, doubling, adding and comparing maps: everything but convolutions. Safe code over vectors of sixteen,
-//! compiled once for each instruction set.
+//! Halving, doubling, adding and comparing maps: everything but convolutions. Safe code over vectors of sixteen.
 
 use super::super::graph::{Compare, Resample};
 use super::super::layout::{LANES, Layout};
 use super::micro::{Finish, Kernels};
-use super::wide::{Work, run};
+use super::wide::{Wide, Work, run};
+use crate::ops::kernels::simd::Simd;
 use crate::ops::{Activation, threads};
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -91,24 +91,25 @@ impl Target<'_> {
 
 /// Stores a value at pixel `x` of a row.
 #[inline(always)]
-fn store(finish: &Finish, to: &mut [Vector], seen: &[Vector], x: usize, value: Vector) {
+fn store<S: Simd>(finish: &Finish, to: &mut [Vector], seen: &[Vector], x: usize, value: Wide<S>) {
     let mut value = value;
-    let old = &mut to[x];
+    let to = &mut to[x];
     if finish.add {
-        value.iter_mut().zip(&*old).for_each(|(value, old)| *value += old);
+        value = value.add(Wide::load(to));
     }
-    match finish.activation {
-        Activation::None => {}
-        other => value.iter_mut().for_each(|value| *value = other.apply(*value)),
+    if finish.slope != Activation::None {
+        let seen = Wide::<S>::load(&seen[x]);
+        value = match finish.slope {
+            Activation::None => value,
+            Activation::Relu => seen.where_positive(value, Wide::splat(0.0)),
+            Activation::LeakyRelu(slope) => seen.where_positive(value, value.multiply(Wide::splat(slope))),
+            Activation::Tanh => value.multiply(Wide::splat(1.0).subtract(seen.multiply(seen))),
+        };
     }
-    match finish.slope {
-        Activation::None => {}
-        Activation::Relu => {
-            value.iter_mut().zip(&seen[x]).for_each(|(value, &seen)| *value = if seen > 0.0 { *value } else { 0.0 });
-        }
-        other => value.iter_mut().zip(&seen[x]).for_each(|(value, &seen)| *value *= other.slope(seen)),
+    value.store(to);
+    if finish.activation != Activation::None {
+        to.iter_mut().for_each(|value| *value = finish.activation.apply(*value));
     }
-    *old = value;
 }
 
 /// The rows of a plane that is written, without its frame.
@@ -124,8 +125,17 @@ fn seen_row<'a>(seen: &Plane<'a>, y: usize) -> &'a [Vector] {
 }
 
 #[inline(always)]
-fn weighted<const N: usize>(terms: [(&Vector, f32); N]) -> Vector {
-    std::array::from_fn(|i| terms.iter().map(|(v, w)| v[i] * w).fold(0.0, |sum, term| sum + term))
+fn load<S: Simd>(row: &[Vector], x: usize) -> Wide<S> {
+    Wide::load(&row[x])
+}
+
+/// The weighted sum of four pixels of a row.
+#[inline(always)]
+fn weighted<S: Simd>(row: &[Vector], places: [usize; 4], weights: [f32; 4]) -> Wide<S> {
+    let sum = load::<S>(row, places[0]).multiply(Wide::splat(weights[0]));
+    let sum = load::<S>(row, places[1]).times_plus(weights[1], sum);
+    let sum = load::<S>(row, places[2]).times_plus(weights[2], sum);
+    load::<S>(row, places[3]).times_plus(weights[3], sum)
 }
 
 /// One plane of a change of size, forward or backward.
@@ -145,7 +155,7 @@ struct Resampled<'a> {
 
 impl Work for Resampled<'_> {
     #[inline(always)]
-    fn run(self) {
+    fn run<S: Simd>(self) {
         let Self { how, backward, from, origin, to, width, finish, seen } = self;
         let height = to.len() / ((width + 2) * LANES) - 2;
         for (y, to) in rows(to, width).enumerate() {
@@ -155,56 +165,55 @@ impl Work for Resampled<'_> {
                     let (a, b) = (from.row(2 * y), from.row(2 * y + 1));
                     for x in 0..width {
                         let (c, d) = (2 * x, 2 * x + 1);
-                        let sum: Vector = std::array::from_fn(|i| ((a[c][i] + a[d][i]) + (b[c][i] + b[d][i])) * 0.25);
-                        store(&finish, to, seen, x, sum);
+                        let sum = load::<S>(a, c).add(load(a, d)).add(load::<S>(b, c).add(load(b, d)));
+                        store(&finish, to, seen, x, sum.multiply(Wide::splat(0.25)));
                     }
                 }
                 (Resample::MaxPool, false) => {
                     let (a, b) = (from.row(2 * y), from.row(2 * y + 1));
                     for x in 0..width {
                         let (c, d) = (2 * x, 2 * x + 1);
-                        let most: Vector = std::array::from_fn(|i| larger(larger(a[c][i], a[d][i]), larger(b[c][i], b[d][i])));
-                        store(&finish, to, seen, x, most);
+                        let upper = load::<S>(a, c).maximum(load(a, d));
+                        store(&finish, to, seen, x, upper.maximum(load::<S>(b, c).maximum(load(b, d))));
                     }
                 }
                 (Resample::Bilinear, false) => {
-                    let near = from.row(y / 2);
-                    let far = if y % 2 == 0 { (y / 2).saturating_sub(1) } else { (y / 2 + 1).min(height / 2 - 1) };
-                    let far = from.row(far);
+                    let beside = |i: usize, count: usize| {
+                        if i.is_multiple_of(2) { (i / 2).saturating_sub(1) } else { (i / 2 + 1).min(count / 2 - 1) }
+                    };
+                    let (near, far) = (from.row(y / 2), from.row(beside(y, height)));
                     for x in 0..width {
-                        let (c, side) = (x / 2, if x % 2 == 0 { (x / 2).saturating_sub(1) } else { (x / 2 + 1).min(width / 2 - 1) });
-                        let terms = [(&near[c], 0.5625), (&near[side], 0.1875), (&far[c], 0.1875), (&far[side], 0.0625)];
-                        store(&finish, to, seen, x, weighted(terms));
+                        let (c, d) = (x / 2, beside(x, width));
+                        let sum = load::<S>(near, c).multiply(Wide::splat(0.5625));
+                        let sum = load::<S>(near, d).times_plus(0.1875, sum);
+                        let sum = load::<S>(far, c).times_plus(0.1875, sum);
+                        store(&finish, to, seen, x, load::<S>(far, d).times_plus(0.0625, sum));
                     }
                 }
                 (Resample::AveragePool, true) => {
                     let from = from.row((y / 2).min(height / 2 - 1));
                     for x in 0..width {
-                        store(&finish, to, seen, x, from[x / 2].map(|v| v * 0.25));
+                        store(&finish, to, seen, x, load::<S>(from, x / 2).multiply(Wide::splat(0.25)));
                     }
                 }
                 (Resample::MaxPool, true) => {
                     let Some(origin) = origin else { return };
                     let from = from.row(y / 2);
                     let (a, b) = (origin.row(y & !1), origin.row(y | 1));
-                    for x in 0..width {
-                        let (c, d) = (x & !1, x | 1);
-                        let gradient = &from[x / 2];
-                        let mine = 2 * (y & 1) + (x & 1);
-                        // The first of the largest, as a chain of choices without branches.
-                        let value: Vector = std::array::from_fn(|i| {
-                            let (p, q, r, s) = (a[c][i], a[d][i], b[c][i], b[d][i]);
-                            let upper = larger(p, q);
-                            let lower = larger(r, s);
-                            let chosen = match mine {
-                                0 => (p >= q) & (upper >= lower),
-                                1 => (q > p) & (upper >= lower),
-                                2 => (r >= s) & (lower > upper),
-                                _ => (s > r) & (lower > upper),
-                            };
-                            if chosen { gradient[i] } else { 0.0 }
-                        });
-                        store(&finish, to, seen, x, value);
+                    let zero = Wide::<S>::splat(0.0);
+                    for x in 0..width / 2 {
+                        let (c, d) = (2 * x, 2 * x + 1);
+                        let (p, q, r, s) = (load::<S>(a, c), load::<S>(a, d), load::<S>(b, c), load::<S>(b, d));
+                        let gradient = load::<S>(from, x);
+                        // The first of the largest has it all.
+                        let lower_wins = r.maximum(s).subtract(p.maximum(q));
+                        let (row, right_wins) = if y.is_multiple_of(2) {
+                            (lower_wins.where_positive(zero, gradient), q.subtract(p))
+                        } else {
+                            (lower_wins.where_positive(gradient, zero), s.subtract(r))
+                        };
+                        store(&finish, to, seen, c, right_wins.where_positive(zero, row));
+                        store(&finish, to, seen, d, right_wins.where_positive(row, zero));
                     }
                 }
                 (Resample::Bilinear, true) => {
@@ -215,30 +224,18 @@ impl Work for Resampled<'_> {
                     };
                     let shares = ends(y, height);
                     for x in 0..width {
+                        let places = [2 * x, 2 * x + 1, 2 * x + 2, 2 * x + 3];
                         let across = ends(x, width);
-                        let mut sum = [0.0; LANES];
-                        for (line, share) in lines.iter().zip(shares) {
-                            let terms = [
-                                (&line[2 * x], across[0]),
-                                (&line[2 * x + 1], across[1]),
-                                (&line[2 * x + 2], across[2]),
-                                (&line[2 * x + 3], across[3]),
-                            ];
-                            let part = weighted(terms);
-                            sum.iter_mut().zip(part).for_each(|(sum, part)| *sum += part * share);
-                        }
+                        let sum = weighted::<S>(lines[0], places, across).multiply(Wide::splat(shares[0]));
+                        let sum = weighted::<S>(lines[1], places, across).times_plus(shares[1], sum);
+                        let sum = weighted::<S>(lines[2], places, across).times_plus(shares[2], sum);
+                        let sum = weighted::<S>(lines[3], places, across).times_plus(shares[3], sum);
                         store(&finish, to, seen, x, sum);
                     }
                 }
             }
         }
     }
-}
-
-/// The larger of two numbers, in the one instruction that does not ask for NaN.
-#[inline(always)]
-fn larger(a: f32, b: f32) -> f32 {
-    if a > b { a } else { b }
 }
 
 /// Resamples the first `count` pictures, or brings the gradient back; for that of maxima, `origin` is the map that was
@@ -270,15 +267,15 @@ struct Sum<'a> {
 
 impl Work for Sum<'_> {
     #[inline(always)]
-    fn run(self) {
+    fn run<S: Simd>(self) {
         let Self { from, other, to, finish, seen } = self;
         let width = from.width;
         for (y, to) in rows(to, width).enumerate() {
             let (seen, from) = (seen_row(&seen, y), from.row(y));
             for x in 0..width {
                 let value = match &other {
-                    Some(other) => weighted([(&from[x], 1.0), (&other.row(y)[x], 1.0)]),
-                    None => from[x],
+                    Some(other) => load::<S>(from, x).add(load(other.row(y), x)),
+                    None => load::<S>(from, x),
                 };
                 store(&finish, to, seen, x, value);
             }
@@ -309,41 +306,37 @@ struct Compared<'a> {
 
 impl Work for Compared<'_> {
     #[inline(always)]
-    fn run(self) {
-        let Self { compare, a, b, gradient, finish, seen, sum } = self;
+    fn run<S: Simd>(self) {
+        let Self { compare, a, b, mut gradient, finish, seen, sum } = self;
         let width = a.width;
         let height = a.values.len() / (width + 2) - 2;
         let mut total = 0.0;
         for y in 0..height {
-            let mut line = [0f32; LANES];
-            for (a, b) in a.row(y).iter().zip(b.row(y)) {
-                for i in 0..LANES {
-                    let difference = a[i] - b[i];
-                    line[i] += match compare {
-                        Compare::L1 => difference.abs(),
-                        Compare::L2 => difference * difference,
-                    };
+            let (a, b, seen) = (a.row(y), b.row(y), seen_row(&seen, y));
+            let mut to = gradient.as_mut().map(|(to, factor)| {
+                let row = &mut to.as_chunks_mut::<LANES>().0[(y + 1) * (width + 2) + 1..][..width];
+                (row, Wide::<S>::splat(*factor), Wide::<S>::splat(-*factor))
+            });
+            let zero = Wide::<S>::splat(0.0);
+            let mut line = zero;
+            for x in 0..width {
+                let difference = load::<S>(a, x).subtract(load(b, x));
+                let opposite = zero.subtract(difference);
+                let slope = |factor: Wide<S>, minus: Wide<S>| match compare {
+                    Compare::L1 => difference.where_positive(factor, opposite.where_positive(minus, zero)),
+                    Compare::L2 => difference.add(difference).multiply(factor),
+                };
+                line = match compare {
+                    Compare::L1 => line.add(difference.maximum(opposite)),
+                    Compare::L2 => line.add(difference.multiply(difference)),
+                };
+                if let Some((to, factor, minus)) = &mut to {
+                    store(&finish, to, seen, x, slope(*factor, *minus));
                 }
             }
-            total += f64::from(line.iter().sum::<f32>());
+            total += f64::from(line.sum());
         }
         *sum = total;
-        let Some((to, factor)) = gradient else { return };
-        for (y, to) in rows(to, width).enumerate() {
-            let (a, b, seen) = (a.row(y), b.row(y), seen_row(&seen, y));
-            for x in 0..width {
-                let value: Vector = std::array::from_fn(|i| {
-                    let difference = a[x][i] - b[x][i];
-                    match compare {
-                        Compare::L1 if difference > 0.0 => factor,
-                        Compare::L1 if difference < 0.0 => -factor,
-                        Compare::L1 => 0.0,
-                        Compare::L2 => 2.0 * factor * difference,
-                    }
-                });
-                store(&finish, to, seen, x, value);
-            }
-        }
     }
 }
 

@@ -83,9 +83,14 @@ pub fn grids(spec: &ConvSpec, (h, w): (usize, usize)) -> Option<Vec<Grid>> {
     let all = || (0..k).flat_map(|ky| (0..k).map(move |kx| (ky, kx)));
     let (pad, step) = (padding as isize, stride as isize);
     let grids: Vec<Grid> = if !transposed {
-        let tap =
-            |(ky, kx): (usize, usize)| Tap { dy: ky as isize - pad, dx: kx as isize - pad, index: ky * k + kx };
-        vec![Grid { taps: all().map(tap).collect(), step_in: stride, step_out: 1, offset: (0, 0), size: (out_h, out_w) }]
+        let tap = |(ky, kx): (usize, usize)| Tap { dy: ky as isize - pad, dx: kx as isize - pad, index: ky * k + kx };
+        vec![Grid {
+            taps: all().map(tap).collect(),
+            step_in: stride,
+            step_out: 1,
+            offset: (0, 0),
+            size: (out_h, out_w),
+        }]
     } else if (h, w) == (1, 1) && padding == 0 {
         // A single pixel makes every output by itself.
         let grid = |(ky, kx)| Grid {
@@ -103,9 +108,8 @@ pub fn grids(spec: &ConvSpec, (h, w): (usize, usize)) -> Option<Vec<Grid>> {
             (at.rem_euclid(step) == 0).then_some(at.div_euclid(step))
         };
         let grid = |(py, px): (usize, usize)| {
-            let taps = all().filter_map(|(ky, kx)| {
-                Some(Tap { dy: along(py, ky)?, dx: along(px, kx)?, index: ky * k + kx })
-            });
+            let taps =
+                all().filter_map(|(ky, kx)| Some(Tap { dy: along(py, ky)?, dx: along(px, kx)?, index: ky * k + kx }));
             let count = |out: usize, phase: usize| (out - phase.min(out)).div_ceil(stride);
             Grid {
                 taps: taps.collect(),

@@ -166,9 +166,7 @@ unsafe fn finish<S: Simd>(
                         Activation::LeakyRelu(slope) => {
                             S::where_positive(seen, value, S::multiply(value, S::splat(slope)))
                         }
-                        Activation::Tanh => {
-                            S::multiply(value, S::subtract(S::splat(1.0), S::multiply(seen, seen)))
-                        }
+                        Activation::Tanh => S::multiply(value, S::subtract(S::splat(1.0), S::multiply(seen, seen))),
                     };
                 }
                 S::store(place, value);
@@ -185,7 +183,11 @@ unsafe fn input<S: Simd>(points: usize, x: *const f32, row: usize, column: usize
         let mut lane = 0;
         while lane < LANES {
             let (x, to) = (x.wrapping_add(lane), to.wrapping_add(lane));
-            if points == 6 { input6::<S>(x, row, column, to, stride) } else { input5::<S>(x, row, column, to, stride) }
+            if points == 6 {
+                input6::<S>(x, row, column, to, stride)
+            } else {
+                input5::<S>(x, row, column, to, stride)
+            }
             lane += S::LANES;
         }
     }
@@ -197,7 +199,11 @@ unsafe fn output<S: Simd>(points: usize, from: *const f32, stride: usize, to: *m
         let mut lane = 0;
         while lane < LANES {
             let (from, to) = (from.wrapping_add(lane), to.wrapping_add(lane));
-            if points == 6 { output6::<S>(from, stride, to) } else { output5::<S>(from, stride, to) }
+            if points == 6 {
+                output6::<S>(from, stride, to)
+            } else {
+                output5::<S>(from, stride, to)
+            }
             lane += S::LANES;
         }
     }
@@ -248,8 +254,17 @@ kernels!(PORTABLE, "portable", portable, Portable, 2, 1, 2, 2);
 #[cfg(target_arch = "x86_64")]
 use crate::ops::kernels::simd::{Avx2, Avx512};
 #[cfg(target_arch = "x86_64")]
-kernels!(AVX512, "AVX-512", avx512, Avx512, 8, 2, 1, 2,
-    target_feature(enable = "avx512f,avx512vl,avx512dq,avx512bw,avx2,fma"));
+kernels!(
+    AVX512,
+    "AVX-512",
+    avx512,
+    Avx512,
+    8,
+    2,
+    1,
+    2,
+    target_feature(enable = "avx512f,avx512vl,avx512dq,avx512bw,avx2,fma")
+);
 #[cfg(target_arch = "x86_64")]
 kernels!(AVX2, "AVX2", avx2, Avx2, 6, 1, 2, 2, target_feature(enable = "avx2,fma"));
 

@@ -18,7 +18,10 @@ pub struct Unit {
 
 /// The units that cover the blocks of an output.
 pub fn units(kernels: &Kernels, blocks: usize) -> Vec<Unit> {
-    (0..blocks).step_by(kernels.blocks).map(|block| Unit { block, blocks: kernels.blocks.min(blocks - block) }).collect()
+    (0..blocks)
+        .step_by(kernels.blocks)
+        .map(|block| Unit { block, blocks: kernels.blocks.min(blocks - block) })
+        .collect()
 }
 
 /// The kernels of one grid: for each unit, its own floats one after the other.

@@ -187,7 +187,8 @@ fn plain_resample(how: Resample, x: &[f32], g: &[f32], (h, w): (usize, usize), p
         for (oy, ox) in (0..oh).flat_map(|y| (0..ow).map(move |x| (y, x))) {
             let out = (plane * oh + oy) * ow + ox;
             let at = |y: usize, x: usize| (plane * h + y) * w + x;
-            let square = [(0, 0), (0, 1), (1, 0), (1, 1)].map(|(a, b)| at((2 * oy + a).min(h - 1), (2 * ox + b).min(w - 1)));
+            let square =
+                [(0, 0), (0, 1), (1, 0), (1, 1)].map(|(a, b)| at((2 * oy + a).min(h - 1), (2 * ox + b).min(w - 1)));
             let terms: Vec<(usize, f32)> = match how {
                 Resample::AveragePool => square.iter().map(|&i| (i, 0.25)).collect(),
                 Resample::MaxPool => {

@@ -172,20 +172,14 @@ impl Squares {
     }
 
     /// Transforms the squares `start..end` to the columns from `column` on.
-    fn transform(
-        &self,
-        conv: &Convolution,
-        x: &[f32],
-        (start, end): (usize, usize),
-        to: Transformed,
-        column: usize,
-    ) {
+    fn transform(&self, conv: &Convolution, x: &[f32], (start, end): (usize, usize), to: Transformed, column: usize) {
         let blocks = conv.inputs.len();
         for (v, reads) in self.reads.iter().enumerate() {
             for block in 0..blocks {
                 for square in start..end {
                     let (picture, place) = (square / reads.len(), reads[square % reads.len()]);
-                    let from = picture * conv.from.image() + (conv.inputs.start + block) * conv.from.plane() + place as usize;
+                    let from =
+                        picture * conv.from.image() + (conv.inputs.start + block) * conv.from.plane() + place as usize;
                     let at = ((v * blocks + block) * to.squares + column + square - start) * LANES;
                     // SAFETY: see the head of the file.
                     unsafe {
@@ -219,33 +213,33 @@ impl Squares {
         let point = blocks * squares * LANES + LANES;
         let mut sums = Sums([0.0; 2 * MOST_PIXELS * LANES]);
         with_segments(self.lanes.iter().enumerate().map(segment), |segments| {
-                for p in 0..count {
-                    let weights = &weights[p * self.depth * blocks * LANES..];
-                    for first in (0..squares).step_by(width) {
-                        let x = p * from.point + (column + first) * LANES;
-                        let to = &mut products[p * point + first * LANES..];
-                        // SAFETY: see the head of the file; the columns beyond the last square hold anything.
-                        unsafe {
-                            let x = from.values.get().add(x);
-                            let weights = weights.as_ptr();
-                            let stride = squares * LANES;
-                            (conv.kernels.tile)(blocks, x, &columns, segments, weights, to.as_mut_ptr(), stride);
-                        }
+            for p in 0..count {
+                let weights = &weights[p * self.depth * blocks * LANES..];
+                for first in (0..squares).step_by(width) {
+                    let x = p * from.point + (column + first) * LANES;
+                    let to = &mut products[p * point + first * LANES..];
+                    // SAFETY: see the head of the file; the columns beyond the last square hold anything.
+                    unsafe {
+                        let x = from.values.get().add(x);
+                        let weights = weights.as_ptr();
+                        let stride = squares * LANES;
+                        (conv.kernels.tile)(blocks, x, &columns, segments, weights, to.as_mut_ptr(), stride);
                     }
                 }
-                for square in start..end {
-                    let (picture, place) = (square / self.writes.len(), self.writes[square % self.writes.len()]);
-                    let to = picture * conv.to.image() + place as usize;
-                    let offsets = self.pixels.map(|pixel| to + pixel);
-                    for b in 0..blocks {
-                        let at = (b * squares + square - start) * LANES;
-                        // SAFETY: as above.
-                        unsafe {
-                            (conv.kernels.output)(self.points, products[at..].as_ptr(), point, sums.0.as_mut_ptr());
-                            sink.store(conv, block + b, sums.0.as_ptr(), &offsets);
-                        }
+            }
+            for square in start..end {
+                let (picture, place) = (square / self.writes.len(), self.writes[square % self.writes.len()]);
+                let to = picture * conv.to.image() + place as usize;
+                let offsets = self.pixels.map(|pixel| to + pixel);
+                for b in 0..blocks {
+                    let at = (b * squares + square - start) * LANES;
+                    // SAFETY: as above.
+                    unsafe {
+                        (conv.kernels.output)(self.points, products[at..].as_ptr(), point, sums.0.as_mut_ptr());
+                        sink.store(conv, block + b, sums.0.as_ptr(), &offsets);
                     }
                 }
+            }
         });
     }
 }
