@@ -9,6 +9,7 @@ pub mod engine;
 pub mod error;
 pub mod evaluate;
 pub mod export;
+pub mod files;
 pub mod gpu;
 pub mod model_file;
 pub mod nam;

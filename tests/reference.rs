@@ -5,9 +5,10 @@
 //! pass and 1e-3 for gradients, relative to the largest value, and 1e-2 for a trajectory, relative to its length.
 
 use candle_core::{Device, Tensor, Var};
+use counterpart::data::Images;
 use counterpart::model_file::LossConfig;
 use counterpart::nam::loss::{self, Target};
-use counterpart::nam::train::{Images, NamSettings, NamTrainer, Trainer};
+use counterpart::nam::train::{Given, NamSettings, NamTrainer, Trainer};
 use counterpart::nam::{NetworkSet, SolveSettings, Solver};
 use counterpart::nets::{
     Encoder, EncoderConfig, Generator, GeneratorConfig, Mapping, MappingConfig, Params, Perceptual, PerceptualConfig,
@@ -216,15 +217,13 @@ fn reference_nam_steps() {
         loss: LossConfig::perceptual(3),
         ..NamSettings::default()
     };
-    let mut trainer = NamTrainer::from_parts(
-        settings,
-        Arc::new(generator(&case.below("weights.generator."))),
-        Images::from_tensor(&y).unwrap(),
-        Some(Arc::new(perceptual(&case.below("weights.perceptual.")))),
-        &weights,
-        z.flatten_all().unwrap().to_vec1().unwrap(),
-    )
-    .unwrap();
+    let given = Given {
+        generator: Arc::new(generator(&case.below("weights.generator."))),
+        images: Images::from_tensor(&y).unwrap(),
+        perceptual: Some(Arc::new(perceptual(&case.below("weights.perceptual.")))),
+    };
+    let codes = z.flatten_all().unwrap().to_vec1().unwrap();
+    let mut trainer = NamTrainer::from_parts(settings, given, &weights, codes).unwrap();
     let losses: Vec<f32> = (0..5).map(|_| trainer.step().unwrap().loss).collect();
     check_trajectory(
         "training losses",

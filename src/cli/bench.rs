@@ -6,16 +6,16 @@
 use super::options::{Compute, Json};
 use super::output;
 use super::train::at_least_one;
-use crate::data::Augmentation;
+use crate::data::{Augmentation, Images};
 use crate::model_file::{LossConfig, Network};
-use crate::nam::train::{Images, NamSettings, NamTrainer, Trainer, VaeNamSettings, VaeNamTrainer};
+use crate::nam::train::{Given, NamSettings, NamTrainer, Trainer, VaeNamSettings, VaeNamTrainer};
 use crate::nam::{NetworkSet, SolveSettings, Solver};
 use crate::nets::weights::{Initialiser, normal_values};
 use crate::nets::{
     Encoder, EncoderConfig, Generator, GeneratorConfig, Mapping, MappingConfig, Params, Perceptual, PerceptualConfig,
     PerceptualKind, Statistics, Weights,
 };
-use crate::{Picture, Result, nam, plan, prior};
+use crate::{Result, nam, plan, prior};
 use candle_core::{Device, Tensor};
 use clap::{Args, ValueEnum};
 use rand::SeedableRng;
@@ -121,7 +121,7 @@ impl Case {
     /// Everything that is done once; what is left is the step.
     fn prepare(self, n: usize, device: &Device) -> Result<Step> {
         let y_values: Vec<f32> = normal(n * 3 * 64 * 64, 1).into_iter().map(|v| (v * 0.4).clamp(-1.0, 1.0)).collect();
-        let y = Tensor::from_vec(y_values.clone(), (n, 3, 64, 64), device)?;
+        let y = Tensor::from_vec(y_values, (n, 3, 64, 64), device)?;
         let z = Tensor::from_vec(normal(n * LATENT, 2), (n, LATENT), device)?;
         let g_config = GeneratorConfig::default();
         let generator =
@@ -130,7 +130,9 @@ impl Case {
         let mapping =
             || Mapping::new(&t_config, &Params::frozen(t_config.initial_weights(SEED, device)?)).map(Arc::new);
         let e_config = EncoderConfig::default();
-        let images = || Images::from_tensor(&y);
+        let given = || {
+            Ok::<_, crate::Error>(Given { generator: generator()?, images: Images::from_tensor(&y)?, perceptual: None })
+        };
         Ok(match self {
             Self::Generator => {
                 let g = generator()?;
@@ -169,7 +171,7 @@ impl Case {
             }
             Self::TrainMapping => {
                 let settings = NamSettings { batch: n, steps: usize::MAX, ..NamSettings::default() };
-                let mut trainer = NamTrainer::new(settings, generator()?, images()?, None, device)?;
+                let mut trainer = NamTrainer::new(settings, given()?, device)?;
                 Box::new(move || trainer.step().map(drop))
             }
             Self::TrainVaeNam => {
@@ -180,7 +182,7 @@ impl Case {
                     shift: 0,
                     ..VaeNamSettings::default()
                 };
-                let mut trainer = VaeNamTrainer::new(settings, generator()?, images()?, None, device)?;
+                let mut trainer = VaeNamTrainer::new(settings, given()?, device)?;
                 Box::new(move || trainer.step().map(drop))
             }
             Self::TrainDcgan => {
@@ -191,12 +193,7 @@ impl Case {
                     augmentation: Augmentation::default(),
                     ..prior::Settings::default()
                 };
-                let pictures: Vec<Picture> = y_values
-                    .chunks_exact(3 * 64 * 64)
-                    .map(|planes| Picture::from_planes(planes, 3, 64, 64))
-                    .collect::<Result<_>>()?;
-                let images = Arc::new(crate::data::Images::new(&pictures, 3)?);
-                let mut trainer = prior::Trainer::new(settings, images, device)?;
+                let mut trainer = prior::Trainer::new(settings, Images::from_tensor(&y)?, device)?;
                 Box::new(move || trainer.step().map(drop))
             }
         })

@@ -112,7 +112,7 @@ impl Json {
             Some(path) if path.as_os_str() == "-" => super::output::line(&report.to_string()),
             Some(path) => {
                 let text = serde_json::to_string_pretty(report).because(|| "The report cannot be written as JSON.")?;
-                crate::model_file::write_beside(path, format!("{text}\n").as_bytes())
+                crate::files::write_beside(path, format!("{text}\n").as_bytes())
             }
         }
     }

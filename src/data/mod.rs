@@ -13,7 +13,7 @@ mod set;
 
 pub use content::{Facing, crop_to_content, is_on_white};
 pub use drawing::looks_like_drawing;
-pub use images::{Augmentation, Images, draw_indices};
+pub use images::{Augmentation, Images, Move, draw_indices};
 pub use lines::{LineSettings, line_drawing};
 pub use load::{EXTENSIONS, LONGEST_SIDE, MOST_PIXELS, decode, load_picture};
 pub use prepare::{Crop, Fit, Preparation, Treatment, YKind, fit, prepare};

@@ -3,7 +3,7 @@
 use std::io::Cursor;
 use std::path::Path;
 
-use crate::model_file::write_beside;
+use crate::files::write_beside;
 use crate::{Because, Picture, Result};
 
 /// The bytes of a PNG file with the given text chunks (keyword and text).

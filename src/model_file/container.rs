@@ -1,6 +1,7 @@
 //! Checked reading and safe writing of `.safetensors` files: nothing that a header claims is believed before it is
-//! compared with the file's true length, and a file appears under its name only when it is complete.
+//! compared with the file's true length.
 
+use crate::files::write_beside;
 use crate::{Because, Error, Result};
 use candle_core::{DType, Device, Tensor};
 use half::{bf16, f16};
@@ -8,7 +9,7 @@ use safetensors::tensor::{Dtype, Metadata};
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
-use std::io::{ErrorKind, Read, Seek, SeekFrom, Write};
+use std::io::{Read, Seek, SeekFrom};
 use std::ops::Range;
 use std::path::Path;
 
@@ -179,54 +180,6 @@ pub fn write_tensors(
     write_beside(path, &bytes)
 }
 
-/// Writes a file beside its final name and renames it when it is complete and on the disk.
-///
-/// # Errors
-/// When the folder is missing or may not be written to, or the disk is full; then nothing is left behind and a file
-/// that was there before is as it was.
-pub fn write_beside(path: &Path, bytes: &[u8]) -> Result<()> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let shown = path.display();
-    replace(path, folder, bytes).map_err(|cause| {
-        let sentence = match cause.kind() {
-            ErrorKind::StorageFull | ErrorKind::QuotaExceeded => {
-                format!("There is no room left for {shown}; free some space or choose another folder.")
-            }
-            ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => {
-                format!("The folder {} may not be written to; choose another one.", folder.display())
-            }
-            ErrorKind::NotFound | ErrorKind::NotADirectory if !folder.is_dir() => {
-                format!("There is no folder {}; make it or choose another one.", folder.display())
-            }
-            ErrorKind::IsADirectory | ErrorKind::InvalidInput => {
-                format!("{shown} is not a file that can be written; choose another name.")
-            }
-            _ => format!("{shown} could not be written; nothing was changed."),
-        };
-        Error::because(sentence, cause)
-    })
-}
-
-fn replace(path: &Path, folder: &Path, bytes: &[u8]) -> std::io::Result<()> {
-    // A rename would put a file in the place of a folder's name or of a device.
-    if path.file_name().is_none() || path.metadata().is_ok_and(|metadata| !metadata.is_file()) {
-        return Err(ErrorKind::InvalidInput.into());
-    }
-    let mut builder = tempfile::Builder::new();
-    builder.prefix(".counterpart-").suffix(".part");
-    #[cfg(unix)]
-    {
-        // What the person's umask allows, as for any new file, instead of a temporary file's 0600.
-        use std::os::unix::fs::PermissionsExt;
-        builder.permissions(std::fs::Permissions::from_mode(0o666));
-    }
-    let mut file = builder.tempfile_in(folder)?;
-    file.write_all(bytes)?;
-    file.as_file().sync_all()?;
-    file.persist(path).map_err(|error| error.error)?;
-    Ok(())
-}
-
 struct Stored {
     dtype: Dtype,
     shape: Vec<usize>,
@@ -304,8 +257,6 @@ mod tests {
         bad.insert("c".to_owned(), Tensor::new(&[[1e9f32]], &Device::Cpu).unwrap());
         assert!(write_tensors(&path, &bad, &HashMap::new(), Storage::F16).is_err());
         assert_eq!(std::fs::read(&path).unwrap(), before);
-        assert!(write_beside(&path.join("below-a-file"), b"x").is_err());
-        assert!(write_beside(folder.path(), b"x").is_err());
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
     }
 }

@@ -12,7 +12,7 @@ mod part;
 mod settings;
 mod shapes;
 
-pub use container::{Storage, write_beside, write_tensors};
+pub use container::{Storage, write_tensors};
 pub use manifest::{FORMAT_VERSION, Manifest, TrainingRecord};
 pub use model::Model;
 pub use part::{About, Part, is_model};

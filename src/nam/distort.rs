@@ -1,22 +1,20 @@
 //! Imperfect images: what a mapping makes before it has learned, for the student to be right about.
 
 use super::random::normals;
-use super::train::Images;
-use super::train::push_shifted;
+use crate::data::{Images, Move};
 use rand::RngExt;
 use rand::rngs::StdRng;
 
 /// The image of a row as three planes, `3 * size * size` values; one channel is repeated.
 pub(super) fn colour(images: &Images, row: usize) -> Vec<f32> {
-    let image = images.image(row);
+    let image = images.planes(row);
     if images.channels() == 1 { image.repeat(3) } else { image.to_vec() }
 }
 
 /// Moved by up to `shift` pixels, its border repeated.
-pub(super) fn moved(image: &[f32], size: usize, shift: i32, source: &mut StdRng) -> Vec<f32> {
+pub(super) fn moved(image: &[f32], size: usize, shift: usize, source: &mut StdRng) -> Vec<f32> {
     let mut values = Vec::with_capacity(image.len());
-    let (down, right) = (source.random_range(-shift..=shift), source.random_range(-shift..=shift));
-    push_shifted(&mut values, image, size, down, right);
+    Move::draw(shift, source).append(image, size, &mut values);
     values
 }
 

@@ -9,9 +9,10 @@
 
 use super::distort::{colour, distorted, moved};
 use super::random::{Purpose, source};
-use super::train::{Checkpoint, Images, decayed, finite};
+use super::train::{decayed, finite};
+use crate::data::Images;
 use crate::nets::weights::Initialiser;
-use crate::nets::{Params, Perceptual, PerceptualConfig, PerceptualKind, Weights};
+use crate::nets::{Checkpoint, Params, Perceptual, PerceptualConfig, PerceptualKind, Weights};
 use crate::ops::{self, Adam, AdamConfig};
 use crate::{Error, Result};
 use candle_core::{D, Device, Tensor};
@@ -141,9 +142,8 @@ impl StudentTrainer {
             Ok((level.get("weight", &[wide, narrow, 1, 1])?, level.get("bias", &[wide])?))
         });
         let projections = projections.collect::<Result<_>>()?;
-        let variables = params.vars().into_iter().map(|(_, variable)| variable).collect();
         let rates = AdamConfig { learning_rate: settings.learning_rate, beta1: 0.9, ..AdamConfig::default() };
-        let (adam, device) = (Adam::new(variables, rates), device.clone());
+        let (adam, device) = (params.adam(rates), device.clone());
         Ok(Self { settings, teacher, images, device, params, student, projections, adam, step: 0 })
     }
 
@@ -152,7 +152,7 @@ impl StudentTrainer {
     /// # Errors
     /// When the file is no such checkpoint, or the teacher does not fit it.
     pub fn resume(path: &Path, teacher: Arc<Perceptual>, images: Vec<Images>, device: &Device) -> Result<Self> {
-        let mut checkpoint = Checkpoint::open(path, KIND)?;
+        let checkpoint = Checkpoint::open(path, KIND)?;
         let State { settings, step } = checkpoint.state()?;
         let weights = checkpoint.weights("weights.", device)?;
         let mut trainer = Self::from_weights(settings, teacher, images, &weights, device)?;
@@ -168,7 +168,7 @@ impl StudentTrainer {
     pub fn save(&self, path: &Path) -> Result<()> {
         let mut checkpoint = Checkpoint::new(KIND, &State { settings: self.settings.clone(), step: self.step })?;
         checkpoint.put_weights("weights.", &self.params.weights()?)?;
-        checkpoint.put_adam("adam.", &self.adam);
+        checkpoint.put_adam("adam.", &self.adam)?;
         checkpoint.save(path)
     }
 

@@ -121,21 +121,13 @@ impl Critic {
 
     /// The layers in order; `None` where a layer is normalised by its spectrum.
     pub fn blocks(&self) -> Option<Vec<&ConvBlock>> {
-        let block = |layer| match layer {
-            &Layer::Block(ref block) => Some(block),
-            Layer::Spectral(_) => None,
-        };
-        self.layers.iter().map(block).collect()
-    }
-
-    /// The same critic on the same variables, without gradients for them: what the generator's step asks, at two thirds
-    /// of the cost. Variables are seen as they are when it is used.
-    pub fn detached(&self) -> Self {
-        let layers = self.layers.iter().map(|layer| match layer {
-            Layer::Block(block) => Layer::Block(block.detached()),
-            Layer::Spectral(conv) => Layer::Spectral(conv.detached()),
-        });
-        Self { config: self.config.clone(), layers: layers.collect() }
+        self.layers
+            .iter()
+            .map(|layer| match layer {
+                Layer::Block(block) => Some(block),
+                Layer::Spectral(_) => None,
+            })
+            .collect()
     }
 
     /// Pictures `[n, c, s, s]` to values `[n, outputs]`.

@@ -63,20 +63,6 @@ impl ConvBlock {
         Ok(Self::Trainable(TrainableConv { spec: *spec, weight, bias, norm, activation }))
     }
 
-    /// The same block on the same variables, without gradients for them: they are seen as they are when it is used.
-    pub(super) fn detached(&self) -> Self {
-        match self {
-            Self::Frozen(conv) => Self::Frozen(conv.clone()),
-            Self::Trainable(block) => Self::Trainable(TrainableConv {
-                spec: block.spec,
-                weight: block.weight.detach(),
-                bias: block.bias.as_ref().map(Tensor::detach),
-                norm: block.norm.as_ref().map(BatchNorm::detached),
-                activation: block.activation,
-            }),
-        }
-    }
-
     /// `[n, inputs, h, w]` to `[n, outputs, h', w']`. Frozen blocks always use running statistics.
     ///
     /// # Errors
@@ -120,11 +106,6 @@ impl BatchNorm {
             mean: statistic("running_mean")?,
             variance: statistic("running_var")?,
         })
-    }
-
-    fn detached(&self) -> Self {
-        let Self { gamma, beta, mean, variance } = self;
-        Self { gamma: gamma.detach(), beta: beta.detach(), mean: mean.clone(), variance: variance.clone() }
     }
 
     fn batch(&self, x: &Tensor, activation: Activation) -> Result<Tensor> {

@@ -2,6 +2,7 @@
 
 use super::Weights;
 use crate::Result;
+use crate::ops::{Adam, AdamConfig};
 use candle_core::{Tensor, Var};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -11,6 +12,7 @@ use std::sync::Arc;
 pub struct Params {
     shared: Arc<Shared>,
     prefix: String,
+    tracked: bool,
 }
 
 enum Shared {
@@ -26,7 +28,7 @@ fn is_statistic(name: &str) -> bool {
 impl Params {
     /// Parameters that never change.
     pub fn frozen(weights: Weights) -> Self {
-        Self { shared: Arc::new(Shared::Frozen(weights)), prefix: String::new() }
+        Self { shared: Arc::new(Shared::Frozen(weights)), prefix: String::new(), tracked: false }
     }
 
     /// Variables that start at these values.
@@ -40,12 +42,19 @@ impl Params {
             variables.insert(name.clone(), Var::from_tensor(&tensor.force_contiguous()?.copy()?)?);
         }
         let order = variables.keys().cloned().collect();
-        Ok(Self { shared: Arc::new(Shared::Trainable { variables, order }), prefix: String::new() })
+        let shared = Arc::new(Shared::Trainable { variables, order });
+        Ok(Self { shared, prefix: String::new(), tracked: true })
     }
 
     /// The parameters below `name`.
     pub fn pp(&self, name: impl std::fmt::Display) -> Self {
-        Self { shared: self.shared.clone(), prefix: format!("{}{name}.", self.prefix) }
+        Self { prefix: format!("{}{name}.", self.prefix), ..self.clone() }
+    }
+
+    /// The same variables, which the backward pass does not track: a network made from them sees every variable as it
+    /// is when it is used, and costs no gradients for them.
+    pub fn detached(&self) -> Self {
+        Self { tracked: false, ..self.clone() }
     }
 
     /// Whether these are variables.
@@ -62,7 +71,8 @@ impl Params {
         }
     }
 
-    /// A parameter in the shape that is needed; a trainable one is tracked by the backward pass.
+    /// A parameter in the shape that is needed; a trainable one is tracked by the backward pass, unless these are
+    /// [`Params::detached`].
     ///
     /// # Errors
     /// When it is missing or has another shape.
@@ -71,7 +81,8 @@ impl Params {
         match &*self.shared {
             Shared::Frozen(weights) => weights.get(&name, shape),
             Shared::Trainable { variables, .. } => {
-                let found = variables.get(&name).map(|v| (name.clone(), v.as_tensor().clone()));
+                let tensor = |v: &Var| if self.tracked { v.as_tensor().clone() } else { v.as_detached_tensor() };
+                let found = variables.get(&name).map(|v| (name.clone(), tensor(v)));
                 Weights::from_iter(found).get(&name, shape)
             }
         }
@@ -95,6 +106,11 @@ impl Params {
                 .map(|name| (name.clone(), variables[name].clone()))
                 .collect(),
         }
+    }
+
+    /// Adam for the variables.
+    pub fn adam(&self, config: AdamConfig) -> Adam {
+        Adam::new(self.vars().into_iter().map(|(_, variable)| variable).collect(), config)
     }
 
     /// A copy of all values as they are now, statistics included, under their full names.

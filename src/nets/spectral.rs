@@ -16,7 +16,6 @@ pub struct SpectralConv {
     activation: Activation,
 }
 
-#[derive(Clone)]
 enum Left {
     Fixed(Tensor),
     Moving(Var),
@@ -34,11 +33,6 @@ impl SpectralConv {
         let fixed = params.get("u", &[spec.outputs])?;
         let left = params.variable("u").map_or(Left::Fixed(fixed), Left::Moving);
         Ok(Self { spec: *spec, weight: params.get("weight", &spec.weight_shape())?, left, activation })
-    }
-
-    /// The same convolution on the same variables, without gradients for them.
-    pub(super) fn detached(&self) -> Self {
-        Self { weight: self.weight.detach(), left: self.left.clone(), ..*self }
     }
 
     fn left(&self) -> Tensor {

@@ -10,7 +10,7 @@ use candle_core::{Device, Tensor};
 pub struct Opponent {
     pub(super) params: Params,
     critic: Critic,
-    /// The critic as the generator sees it.
+    /// The critic as the generator's step asks it, without gradients for its variables: two thirds of the cost.
     fixed: Critic,
     pub(super) adam: Adam,
     hinge: bool,
@@ -28,9 +28,9 @@ impl Opponent {
         };
         let params = Params::trainable(&config.initial_weights(settings.seed.wrapping_add(1), device)?)?;
         let critic = Critic::new(&config, &params)?;
-        let variables = params.vars().into_iter().map(|(_, variable)| variable).collect();
+        let fixed = Critic::new(&config, &params.detached())?;
         let rates = AdamConfig { learning_rate: settings.second_learning_rate, ..AdamConfig::default() };
-        Ok(Self { params, fixed: critic.detached(), critic, adam: Adam::new(variables, rates), hinge })
+        Ok(Self { adam: params.adam(rates), params, critic, fixed, hinge })
     }
 
     /// One step of the critic, then one of the generator, on the same codes. Returns both losses.

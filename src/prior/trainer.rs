@@ -9,13 +9,16 @@ use crate::data::{Images, draw_indices};
 use crate::nets::weights::normal_values;
 use crate::nets::{Checkpoint, Generator, Params, Statistics, Weights};
 use crate::ops::{Adam, AdamConfig};
-use crate::{Because, Error, Picture, Result};
+use crate::{Error, Picture, Result};
 use candle_core::{Device, Tensor};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
+use serde::{Deserialize, Serialize};
+use std::cell::OnceCell;
 use std::path::Path;
-use std::sync::Arc;
 
+/// What the checkpoints of a prior call themselves.
+const KIND: &str = "prior";
 /// Codes drawn in a pass that gathers statistics for the averaged weights.
 const CALIBRATION_BATCH: usize = 64;
 /// Such passes.
@@ -30,10 +33,17 @@ pub struct Report {
     pub losses: Vec<(&'static str, f32)>,
 }
 
+/// What a checkpoint says of a run beside its tensors.
+#[derive(Serialize, Deserialize)]
+struct State {
+    settings: Settings,
+    step: usize,
+}
+
 /// A generator being trained.
 pub struct Trainer {
     settings: Settings,
-    images: Arc<Images>,
+    images: Images,
     device: Device,
     params: Params,
     generator: Generator,
@@ -41,6 +51,8 @@ pub struct Trainer {
     average: Average,
     partner: Partner,
     step: usize,
+    /// What [`Trainer::weights`] gave since the last step.
+    calibrated: OnceCell<Weights>,
 }
 
 /// What the generator learns against or with.
@@ -81,38 +93,26 @@ impl Partner {
             Self::Opponent(opponent) => (&opponent.params, &opponent.adam),
             Self::Recogniser(recogniser) => (&recogniser.params, &recogniser.adam),
             Self::Codes(codes) => {
-                let (first, second, steps) = codes.adam.state();
-                let steps = steps.iter().map(|&steps| steps as f32).collect();
-                for (name, values) in [
-                    ("values", codes.values.clone()),
-                    ("first", first.into()),
-                    ("second", second.into()),
-                    ("steps", steps),
-                ] {
-                    let length = values.len();
-                    checkpoint.tensors.insert(format!("codes.{name}"), Tensor::from_vec(values, length, &Device::Cpu)?);
-                }
-                return Ok(());
+                checkpoint.put("codes", &[codes.values.len()], codes.values.clone())?;
+                return checkpoint.put_row_adam("codes.", &codes.adam);
             }
         };
-        checkpoint.tensors.extend_below("critic.", &params.weights()?);
+        checkpoint.put_weights("critic.", &params.weights()?)?;
         checkpoint.put_adam("adam.critic.", adam)
     }
 
-    fn restore(&mut self, checkpoint: &Checkpoint) -> Result<()> {
+    fn restore(&mut self, checkpoint: &Checkpoint, device: &Device) -> Result<()> {
         if let Some((params, adam)) = self.network() {
-            set_all(params, &checkpoint.tensors.below("critic."))?;
+            set_all(params, &checkpoint.weights("critic.", device)?)?;
             return checkpoint.restore_adam("adam.critic.", adam);
         }
         if let Self::Codes(codes) = self {
-            let count = codes.values.len();
-            let rows = codes.adam.state().2.len();
-            let take = |name: &str, length| -> Result<Vec<f32>> {
-                Ok(checkpoint.tensors.get(&format!("codes.{name}"), &[length])?.to_vec1()?)
-            };
-            let steps = take("steps", rows)?.into_iter().map(|steps| steps as u32).collect();
-            codes.adam.restore(take("first", count)?, take("second", count)?, steps)?;
-            codes.values = take("values", count)?;
+            let values = checkpoint.values("codes")?;
+            if values.len() != codes.values.len() {
+                return Err(Error::new("The checkpoint has codes for another number of pictures than are given."));
+            }
+            checkpoint.restore_row_adam("codes.", &mut codes.adam)?;
+            codes.values = values;
         }
         Ok(())
     }
@@ -123,7 +123,7 @@ impl Trainer {
     ///
     /// # Errors
     /// When the settings make no sense or do not fit the pictures.
-    pub fn new(settings: Settings, images: Arc<Images>, device: &Device) -> Result<Self> {
+    pub fn new(settings: Settings, images: Images, device: &Device) -> Result<Self> {
         settings.check()?;
         let config = &settings.generator;
         if (images.size(), images.channels()) != (config.size, config.channels) {
@@ -138,10 +138,9 @@ impl Trainer {
         let weights = config.initial_weights(settings.seed, device)?;
         let params = Params::trainable(&weights)?;
         let generator = Generator::new(config, &params)?;
-        let variables = params.vars().into_iter().map(|(_, variable)| variable).collect();
         let rates = AdamConfig { learning_rate: settings.learning_rate, ..AdamConfig::default() };
         Ok(Self {
-            adam: Adam::new(variables, rates),
+            adam: params.adam(rates),
             average: Average::new(settings.average, &weights)?,
             partner: Partner::new(&settings, &images, device)?,
             device: device.clone(),
@@ -150,6 +149,7 @@ impl Trainer {
             params,
             settings,
             step: 0,
+            calibrated: OnceCell::new(),
         })
     }
 
@@ -177,7 +177,7 @@ impl Trainer {
         let settings = &self.settings;
         let mut random = random(settings.seed, self.step);
         let indices = draw_indices(&mut random, self.images.len(), settings.batch);
-        let real = self.images.batch(&indices, settings.augmentation, &mut random, &self.device)?;
+        let real = self.images.moved_batch(&indices, || settings.augmentation.draw(&mut random), &self.device)?;
         let z = normal_codes(&mut random, settings.batch, settings.generator.latent, &self.device)?;
         let factor = settings.rate_factor(self.step);
         self.adam.set_learning_rate(settings.learning_rate * factor);
@@ -195,6 +195,7 @@ impl Trainer {
             Partner::Codes(codes) => vec![("reconstruction", codes.step(generator, adam, &real, &indices)?)],
         };
         self.step += 1;
+        self.calibrated.take();
         self.average.follow(&self.params, self.step)?;
         if losses.iter().any(|(_, loss)| !loss.is_finite()) {
             return Err(Error::new(format!(
@@ -206,11 +207,19 @@ impl Trainer {
     }
 
     /// The averaged weights, their running statistics gathered anew from codes drawn for this purpose: those that were
-    /// gathered in training belong to other weights.
+    /// gathered in training belong to other weights. Asked again before the next step, it answers at once.
     ///
     /// # Errors
     /// When the device fails.
     pub fn weights(&self) -> Result<Weights> {
+        if let Some(weights) = self.calibrated.get() {
+            return Ok(weights.clone());
+        }
+        let weights = self.calibrate()?;
+        Ok(self.calibrated.get_or_init(|| weights).clone())
+    }
+
+    fn calibrate(&self) -> Result<Weights> {
         let config = &self.settings.generator;
         let average = match &self.partner {
             Partner::Codes(codes) => codes.whiten(&self.average.weights()?, &self.device)?,
@@ -261,13 +270,9 @@ impl Trainer {
     /// # Errors
     /// When the device has no room.
     pub fn checkpoint(&self) -> Result<Checkpoint> {
-        let mut checkpoint = Checkpoint::default();
-        let settings = serde_json::to_string(&self.settings).because(|| "The settings cannot be written.")?;
-        checkpoint.texts.insert("kind".into(), "prior".into());
-        checkpoint.texts.insert("settings".into(), settings);
-        checkpoint.texts.insert("step".into(), self.step.to_string());
-        checkpoint.tensors.extend_below("generator.", &self.params.weights()?);
-        checkpoint.tensors.extend_below("average.", &self.average.weights()?);
+        let mut checkpoint = Checkpoint::new(KIND, &State { settings: self.settings.clone(), step: self.step })?;
+        checkpoint.put_weights("generator.", &self.params.weights()?)?;
+        checkpoint.put_weights("average.", &self.average.weights()?)?;
         checkpoint.put_adam("adam.generator.", &self.adam)?;
         self.partner.put(&mut checkpoint)?;
         Ok(checkpoint)
@@ -277,20 +282,16 @@ impl Trainer {
     ///
     /// # Errors
     /// When the checkpoint is damaged or does not fit the pictures.
-    pub fn resume(path: &Path, steps: Option<usize>, images: Arc<Images>, device: &Device) -> Result<Self> {
-        let checkpoint = Checkpoint::open(path, device)?;
-        if checkpoint.text("kind")? != "prior" {
-            return Err(Error::new(format!("{} is not a checkpoint of a prior.", path.display())));
-        }
-        let damaged = || format!("The checkpoint {} is damaged.", path.display());
-        let mut settings: Settings = serde_json::from_str(checkpoint.text("settings")?).because(damaged)?;
+    pub fn resume(path: &Path, steps: Option<usize>, images: Images, device: &Device) -> Result<Self> {
+        let checkpoint = Checkpoint::open(path, KIND)?;
+        let State { mut settings, step } = checkpoint.state()?;
         settings.steps = steps.unwrap_or(settings.steps);
         let mut trainer = Self::new(settings, images, device)?;
-        trainer.step = checkpoint.text("step")?.parse().because(damaged)?;
-        set_all(&trainer.params, &checkpoint.tensors.below("generator."))?;
-        trainer.average = Average::new(trainer.settings.average, &checkpoint.tensors.below("average."))?;
+        trainer.step = step;
+        set_all(&trainer.params, &checkpoint.weights("generator.", device)?)?;
+        trainer.average = Average::new(trainer.settings.average, &checkpoint.weights("average.", device)?)?;
         checkpoint.restore_adam("adam.generator.", &mut trainer.adam)?;
-        trainer.partner.restore(&checkpoint)?;
+        trainer.partner.restore(&checkpoint, device)?;
         Ok(trainer)
     }
 }
@@ -337,7 +338,7 @@ mod tests {
             seed: 7,
             ..Settings::default()
         };
-        Trainer::new(settings, Arc::new(Images::new(&pictures, 3).unwrap()), &Device::Cpu).unwrap()
+        Trainer::new(settings, Images::from_pictures(&pictures, 3).unwrap(), &Device::Cpu).unwrap()
     }
 
     #[test]

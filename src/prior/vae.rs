@@ -25,9 +25,8 @@ impl Recogniser {
         };
         let params = Params::trainable(&config.initial_weights(settings.seed.wrapping_add(1), device)?)?;
         let encoder = Encoder::new(&config, &params)?;
-        let variables = params.vars().into_iter().map(|(_, variable)| variable).collect();
         let rates = AdamConfig { learning_rate: settings.second_learning_rate, ..AdamConfig::default() };
-        Ok(Self { params, encoder, adam: Adam::new(variables, rates) })
+        Ok(Self { adam: params.adam(rates), params, encoder })
     }
 
     /// One step of encoder and generator on the same pictures: the mean L1 reconstruction plus `kl` times the

@@ -8,9 +8,9 @@ use crate::cli::inputs::pictures_of;
 use crate::cli::options::{Compute, Seed};
 use crate::cli::progress::Progress;
 use crate::cli::{interrupt, loss, output};
-use crate::data::{Preparation, YKind};
+use crate::data::{Images, Preparation, YKind};
 use crate::model_file::{HeldOut, LossConfig, Manifest, Model, Network, Part, Storage, TrainingRecord};
-use crate::nam::train::{HeldOutSettings, Images, Trainer, held_out_losses};
+use crate::nam::train::{Given, HeldOutSettings, Trainer, held_out_losses, hold_out};
 use crate::nam::{candidates, posterior};
 use crate::nets::{Generator, GeneratorConfig, Params, Perceptual, PerceptualConfig, Weights};
 use crate::{Error, Picture, Result};
@@ -177,9 +177,9 @@ impl TrainMapping {
             self.images.prepare(prior.config.size, treatment, held_out + 2)?;
         let images = Images::from_pictures(&pictures, channels)?;
         drop(pictures);
-        let (images, held) = images.split(held_out, self.seed.seed)?;
+        let (images, held) = hold_out(&images, held_out, self.seed.seed)?;
         let generator = Arc::new(Generator::new(&prior.config, &Params::frozen(prior.weights.clone()))?);
-        let network = match &perceptual {
+        let perceptual_network = match &perceptual {
             Some(part) => Some(Arc::new(Perceptual::new(&part.config, &Params::frozen(part.weights.clone()))?)),
             None => None,
         };
@@ -188,17 +188,8 @@ impl TrainMapping {
         let resume = self.result.resume.then(|| files.checkpoint());
         let settings = &self.settings;
         let shapes = settings.shapes(self.method, &prior.config, channels);
-        let trainer = settings.trainer(
-            self.method,
-            shapes,
-            loss,
-            seed,
-            generator,
-            images,
-            network,
-            &device,
-            resume.as_deref(),
-        )?;
+        let given = Given { generator, images, perceptual: perceptual_network };
+        let trainer = settings.trainer(self.method, shapes, loss, seed, given, &device, resume.as_deref())?;
         let mut run =
             MappingRun { options: self, prior, perceptual, trainer, held, device, title, preparation, y_kind, count };
         let schedule = run.options.schedule;

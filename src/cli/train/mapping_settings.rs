@@ -3,14 +3,13 @@
 use super::drive::at_least_one;
 use super::mapping::{MethodChoice, check_shape};
 use crate::model_file::LossConfig;
-use crate::nam::train::{Images, NamSettings, NamTrainer, Trainer, VaeNamSettings, VaeNamTrainer};
-use crate::nets::{EncoderConfig, Generator, GeneratorConfig, MappingConfig, Perceptual};
+use crate::nam::train::{Given, NamSettings, NamTrainer, Trainer, VaeNamSettings, VaeNamTrainer};
+use crate::nets::{EncoderConfig, GeneratorConfig, MappingConfig};
 use crate::{Error, Result};
 use candle_core::Device;
 use clap::Args;
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::Arc;
 
 /// How the mapping is trained.
 #[derive(Args, Clone, Debug)]
@@ -61,6 +60,10 @@ pub struct MappingSettings {
     /// Shifts images by at most so many pixels (ae-nam, vae-nam)
     #[arg(long, value_name = "PIXELS", default_value_t = 2)]
     shift: usize,
+    /// The mapping learns from what the generator draws faded towards white by up to this share, so that a drawing's
+    /// counterparts are not all dark
+    #[arg(long, value_name = "SHARE", default_value_t = 0.0)]
+    fade: f32,
 }
 
 impl MappingSettings {
@@ -85,6 +88,9 @@ impl MappingSettings {
             if !(value.is_finite() && value >= 0.0) {
                 return Err(Error::new(format!("--{option} must be a number from 0 up; {value} is not.")));
             }
+        }
+        if !(0.0..1.0).contains(&self.fade) {
+            return Err(Error::new(format!("--fade must be a share from 0 to below 1; {} is not.", self.fade)));
         }
         Ok(())
     }
@@ -118,16 +124,14 @@ impl MappingSettings {
         (mapping, encoder): (MappingConfig, Option<EncoderConfig>),
         loss: LossConfig,
         seed: u64,
-        generator: Arc<Generator>,
-        images: Images,
-        perceptual: Option<Arc<Perceptual>>,
+        given: Given,
         device: &Device,
         resume: Option<&Path>,
     ) -> Result<Box<dyn Trainer>> {
         check_shape(&mapping)?;
         let Some(encoder) = encoder else {
             if let Some(checkpoint) = resume {
-                let mut trainer = NamTrainer::resume(checkpoint, generator, images, perceptual, device)?;
+                let mut trainer = NamTrainer::resume(checkpoint, given, device)?;
                 self.steps.into_iter().for_each(|steps| trainer.set_steps(steps));
                 return Ok(Box::new(trainer));
             }
@@ -140,14 +144,15 @@ impl MappingSettings {
                 learning_rate_mapping: self.learning_rate_mapping.unwrap_or(default.learning_rate_mapping),
                 decay_from: self.decay_from,
                 start_deviation: self.start_deviation,
+                fade: self.fade,
                 mapping,
                 loss,
             };
-            return Ok(Box::new(NamTrainer::new(settings, generator, images, perceptual, device)?));
+            return Ok(Box::new(NamTrainer::new(settings, given, device)?));
         };
         check_shape(&encoder)?;
         if let Some(checkpoint) = resume {
-            let mut trainer = VaeNamTrainer::resume(checkpoint, generator, images, perceptual, device)?;
+            let mut trainer = VaeNamTrainer::resume(checkpoint, given, device)?;
             self.steps.into_iter().for_each(|steps| trainer.set_steps(steps));
             return Ok(Box::new(trainer));
         }
@@ -166,11 +171,12 @@ impl MappingSettings {
             warm_up_beta: if variational { self.warm_up_beta } else { default.warm_up_beta },
             warm_up_epochs: self.warm_up_epochs,
             shift: self.shift,
+            fade: self.fade,
             mapping,
             encoder,
             loss,
         };
-        Ok(Box::new(VaeNamTrainer::new(settings, generator, images, perceptual, device)?))
+        Ok(Box::new(VaeNamTrainer::new(settings, given, device)?))
     }
 
     /// What the manifest says of these settings.
@@ -181,6 +187,7 @@ impl MappingSettings {
             put("learning-rate-mapping", rate.to_string());
         }
         put("decay-from", self.decay_from.to_string());
+        put("fade", self.fade.to_string());
         match method {
             MethodChoice::Nam => {
                 put("learning-rate-codes", self.learning_rate_codes.to_string());

@@ -13,7 +13,6 @@ use crate::{Error, Picture, Result};
 use clap::{Args, ValueEnum};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 /// Pictures on a sheet of samples, and how many stand in a row.
 const SAMPLES: (usize, usize) = (64, 8);
@@ -153,7 +152,7 @@ impl Prior {
         let device = self.compute.start()?;
         let treatment = if self.channels == 1 { Treatment::Grey } else { Treatment::AsIs };
         let Prepared { pictures, title, preparation } = self.images.prepare(self.size, treatment, 2)?;
-        let images = Arc::new(Images::new(&pictures, self.channels)?);
+        let images = Images::from_pictures(&pictures, self.channels)?;
         let trainer = if self.training.resume {
             Trainer::resume(&files.checkpoint(), self.training.steps, images.clone(), &device)?
         } else {

@@ -6,10 +6,10 @@ use super::images::{ImageOptions, Prepared};
 use crate::cli::inputs::pictures_of;
 use crate::cli::options::{Compute, Seed};
 use crate::cli::output;
-use crate::data::{Preparation, Treatment};
+use crate::data::{Images, Preparation, Treatment};
 use crate::model_file::{About, Part, Storage, TrainingRecord};
 use crate::nam::student::{Agreement, StudentSettings, StudentTrainer, agreement};
-use crate::nam::train::Images;
+use crate::nam::train::hold_out;
 use crate::nets::{Params, Perceptual, PerceptualConfig};
 use crate::{Error, Picture, Result};
 use candle_core::{D, Device, Tensor};
@@ -118,7 +118,7 @@ impl TrainStudent {
         for treatment in treatments {
             let prepared = self.images.prepare(self.size, treatment, held_out + 2)?;
             let images = Images::from_pictures(&prepared.pictures, 3)?;
-            let (kept, apart) = images.split(held_out, self.seed.seed)?;
+            let (kept, apart) = hold_out(&images, held_out, self.seed.seed)?;
             sets.push(kept);
             held.push(apart);
             Prepared { title, preparation, .. } = prepared;

@@ -1,21 +1,21 @@
 //! AE-NAM and VAE-NAM: the mapping and an encoder, fitted together (Hoshen, NeurIPS 2018).
 
-use super::checkpoint::Checkpoint;
-use super::images::{Images, Order};
-use super::joint::check_fit;
+use super::fade::faded;
+use super::given::{Given, State};
+use super::order::Order;
 use super::{Preview, TrainReport, Trainer, decayed, finite};
+use crate::data::Move;
 use crate::model_file::LossConfig;
 use crate::nam::codes::candidates;
 use crate::nam::loss::{self, Target};
 use crate::nam::networks::NetworkSet;
 use crate::nam::random::{Purpose, normals, source};
-use crate::nets::{Encoder, EncoderConfig, Generator, Mapping, MappingConfig, Params, Perceptual, Statistics, Weights};
+use crate::nets::{Encoder, EncoderConfig, Mapping, MappingConfig, Params, Statistics, Weights};
 use crate::ops::{Adam, AdamConfig};
 use crate::{Error, Result};
 use candle_core::{Device, Tensor};
 use serde::{Deserialize, Serialize};
 use std::path::Path;
-use std::sync::Arc;
 
 const KIND: &str = "vae-nam";
 
@@ -48,6 +48,8 @@ pub struct VaeNamSettings {
     pub warm_up_epochs: usize,
     /// Images are moved by up to so many pixels.
     pub shift: usize,
+    /// T sees what G draws faded towards white by up to this share; 0: as it is.
+    pub fade: f32,
     /// The shape of T.
     pub mapping: MappingConfig,
     /// The shape of E.
@@ -71,6 +73,7 @@ impl Default for VaeNamSettings {
             warm_up_beta: 1e-6,
             warm_up_epochs: 4,
             shift: 2,
+            fade: 0.0,
             mapping: MappingConfig::default(),
             encoder: EncoderConfig::default(),
             loss: LossConfig::default(),
@@ -85,19 +88,10 @@ impl VaeNamSettings {
     }
 }
 
-#[derive(Serialize, Deserialize)]
-struct State {
-    settings: VaeNamSettings,
-    step: usize,
-    images: String,
-}
-
 /// A run of AE-NAM or VAE-NAM training.
 pub struct VaeNamTrainer {
     settings: VaeNamSettings,
-    generator: Arc<Generator>,
-    perceptual: Option<Arc<Perceptual>>,
-    images: Images,
+    given: Given,
     device: Device,
     mapping_params: Params,
     encoder_params: Params,
@@ -114,74 +108,50 @@ impl VaeNamTrainer {
     ///
     /// # Errors
     /// When networks, images and settings do not fit one another.
-    pub fn new(
-        settings: VaeNamSettings,
-        generator: Arc<Generator>,
-        images: Images,
-        perceptual: Option<Arc<Perceptual>>,
-        device: &Device,
-    ) -> Result<Self> {
+    pub fn new(settings: VaeNamSettings, given: Given, device: &Device) -> Result<Self> {
         let mapping = settings.mapping.initial_weights(settings.seed, device)?;
         let encoder = settings.encoder.initial_weights(settings.seed.wrapping_add(1), device)?;
-        Self::from_parts(settings, generator, images, perceptual, (&mapping, &encoder), device)
+        Self::from_parts(settings, given, (&mapping, &encoder), device)
     }
 
     fn from_parts(
         settings: VaeNamSettings,
-        generator: Arc<Generator>,
-        images: Images,
-        perceptual: Option<Arc<Perceptual>>,
+        given: Given,
         (mapping, encoder): (&Weights, &Weights),
         device: &Device,
     ) -> Result<Self> {
         settings.loss.check()?;
-        check_fit(generator.config(), &settings.mapping, &images)?;
+        given.check_fit(&settings.mapping)?;
+        let Given { generator, images, .. } = &given;
         let EncoderConfig { latent, channels, size, .. } = settings.encoder;
         if (latent, channels, size) != (generator.config().latent, images.channels(), images.size()) {
             return Err(Error::new("The encoder must take the images as they are and give the generator's codes."));
         }
         let (mapping_params, encoder_params) = (Params::trainable(mapping)?, Params::trainable(encoder)?);
-        let adam = |params: &Params, learning_rate| {
-            let variables = params.vars().into_iter().map(|(_, variable)| variable).collect();
-            Adam::new(variables, AdamConfig { learning_rate, ..AdamConfig::default() })
-        };
+        let rates = |learning_rate| AdamConfig { learning_rate, ..AdamConfig::default() };
         Ok(Self {
             mapping: Mapping::new(&settings.mapping, &mapping_params)?,
             encoder: Encoder::new(&settings.encoder, &encoder_params)?,
-            mapping_adam: adam(&mapping_params, settings.learning_rate_mapping),
-            encoder_adam: adam(&encoder_params, settings.learning_rate_encoder),
+            mapping_adam: mapping_params.adam(rates(settings.learning_rate_mapping)),
+            encoder_adam: encoder_params.adam(rates(settings.learning_rate_encoder)),
             order: Order::new(settings.seed, images.len(), settings.batch),
             step: 0,
             device: device.clone(),
             settings,
-            generator,
-            perceptual,
-            images,
+            given,
             mapping_params,
             encoder_params,
         })
     }
 
-    /// Goes on from a checkpoint, with the same generator, images and perceptual network.
+    /// Goes on from a checkpoint; what is given must be the same again.
     ///
     /// # Errors
     /// When the file is no such checkpoint, or what is given is not what the run had.
-    pub fn resume(
-        path: &Path,
-        generator: Arc<Generator>,
-        images: Images,
-        perceptual: Option<Arc<Perceptual>>,
-        device: &Device,
-    ) -> Result<Self> {
-        let mut checkpoint = Checkpoint::open(path, KIND)?;
-        let State { settings, step, images: fingerprint } = checkpoint.state()?;
-        if fingerprint != images.fingerprint() {
-            return Err(Error::new(
-                "The checkpoint was made with other images; give it the same ones in the same order.",
-            ));
-        }
+    pub fn resume(path: &Path, given: Given, device: &Device) -> Result<Self> {
+        let (checkpoint, State { settings, step, .. }) = given.resume(path, KIND)?;
         let weights = (checkpoint.weights("mapping.", device)?, checkpoint.weights("encoder.", device)?);
-        let mut trainer = Self::from_parts(settings, generator, images, perceptual, (&weights.0, &weights.1), device)?;
+        let mut trainer = Self::from_parts(settings, given, (&weights.0, &weights.1), device)?;
         checkpoint.restore_adam("adam.mapping.", &mut trainer.mapping_adam)?;
         checkpoint.restore_adam("adam.encoder.", &mut trainer.encoder_adam)?;
         trainer.step = step;
@@ -214,8 +184,10 @@ impl Trainer for VaeNamTrainer {
         let (seed, step) = (self.settings.seed, self.step as u64);
         let rows = self.order.rows(self.step).to_vec();
         let mut moves = source(seed, Purpose::Augmentation, step);
-        let y = self.images.shifted_batch(&rows, self.settings.shift, &mut moves, &self.device)?;
-        let target = Target::new(&self.settings.loss, self.perceptual.as_deref(), &y)?;
+        let next = || Move::draw(self.settings.shift, &mut moves);
+        let y = self.given.images.moved_batch(&rows, next, &self.device)?;
+        let perceptual = self.given.perceptual.as_deref();
+        let target = Target::new(&self.settings.loss, perceptual, &y)?;
         let posterior = self.encoder.forward(&y, Statistics::Batch)?;
         let z = if self.settings.variational {
             let noise = normals(&mut source(seed, Purpose::Noise, step), posterior.mu.elem_count());
@@ -223,9 +195,10 @@ impl Trainer for VaeNamTrainer {
         } else {
             posterior.mu.clone()
         };
-        let x = self.generator.forward(&z, Statistics::Running)?;
+        let x = self.given.generator.forward(&z, Statistics::Running)?;
+        let x = faded(&x, self.settings.fade, &mut source(seed, Purpose::Fade, step))?;
         let reconstruction = self.mapping.forward(&x, Statistics::Batch)?;
-        let losses = loss::reconstruction(&self.settings.loss, self.perceptual.as_deref(), &reconstruction, &target)?;
+        let losses = loss::reconstruction(&self.settings.loss, perceptual, &reconstruction, &target)?;
         let mean = losses.mean_all()?;
         let beta = self.beta();
         let (total, kl) = if self.settings.variational {
@@ -255,13 +228,7 @@ impl Trainer for VaeNamTrainer {
     fn networks(&self) -> Result<NetworkSet> {
         let mapping = Mapping::new(&self.settings.mapping, &Params::frozen(self.mapping_params.weights()?))?;
         let encoder = Encoder::new(&self.settings.encoder, &Params::frozen(self.encoder_params.weights()?))?;
-        Ok(NetworkSet {
-            generator: self.generator.clone(),
-            mapping: Arc::new(mapping),
-            encoder: Some(Arc::new(encoder)),
-            perceptual: self.perceptual.clone(),
-            loss: self.settings.loss.clone(),
-        })
+        Ok(self.given.networks(mapping, Some(encoder), &self.settings.loss))
     }
 
     fn mapping_weights(&self) -> Result<Weights> {
@@ -273,8 +240,8 @@ impl Trainer for VaeNamTrainer {
     }
 
     fn preview(&self, count: usize) -> Result<Preview> {
-        let rows: Vec<usize> = (0..count.min(self.images.len())).collect();
-        let y = self.images.batch(&rows, &self.device)?;
+        let rows: Vec<usize> = (0..count.min(self.given.images.len())).collect();
+        let y = self.given.images.batch(&rows, &self.device)?;
         let networks = self.networks()?;
         let posterior = crate::nam::posterior(&networks, &y)?;
         let candidates = candidates(&networks, &y, &posterior.mu)?;
@@ -282,12 +249,11 @@ impl Trainer for VaeNamTrainer {
     }
 
     fn save(&self, path: &Path) -> Result<()> {
-        let state = State { settings: self.settings.clone(), step: self.step, images: self.images.fingerprint() };
-        let mut checkpoint = Checkpoint::new(KIND, &state)?;
+        let mut checkpoint = self.given.checkpoint(KIND, &self.settings, self.step)?;
         checkpoint.put_weights("mapping.", &self.mapping_params.weights()?)?;
         checkpoint.put_weights("encoder.", &self.encoder_params.weights()?)?;
-        checkpoint.put_adam("adam.mapping.", &self.mapping_adam);
-        checkpoint.put_adam("adam.encoder.", &self.encoder_adam);
+        checkpoint.put_adam("adam.mapping.", &self.mapping_adam)?;
+        checkpoint.put_adam("adam.encoder.", &self.encoder_adam)?;
         checkpoint.save(path)
     }
 }

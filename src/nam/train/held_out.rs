@@ -1,6 +1,6 @@
 //! How well images are explained that training never saw.
 
-use super::Images;
+use crate::data::Images;
 use crate::model_file::HeldOut;
 use crate::nam::{Networks, SolveSettings, Solver, Starts, starting_codes_for};
 use crate::{Error, Result};

@@ -6,17 +6,17 @@
 //! that was never stopped (with the same number of threads, on the same device).
 
 mod amortised;
-mod checkpoint;
+mod fade;
+mod given;
 mod held_out;
-mod images;
 mod joint;
+mod order;
 
 pub use amortised::{VaeNamSettings, VaeNamTrainer};
-pub use checkpoint::Checkpoint;
+pub use given::Given;
 pub use held_out::{HeldOutSettings, held_out_losses};
-pub use images::Images;
-pub(crate) use images::push_shifted;
 pub use joint::{NamSettings, NamTrainer};
+pub use order::hold_out;
 
 use super::codes::Candidates;
 use super::networks::NetworkSet;

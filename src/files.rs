@@ -1,0 +1,98 @@
+//! Files that appear under their names only when they are complete.
+
+use crate::{Error, Result};
+use std::io::{ErrorKind, Write};
+use std::path::Path;
+
+/// Writes a file beside its final name and renames it when it is complete and on the disk.
+///
+/// # Errors
+/// When the folder is missing or may not be written to, or the disk is full; then nothing is left behind and a file
+/// that was there before is as it was.
+pub fn write_beside(path: &Path, bytes: &[u8]) -> Result<()> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let shown = path.display();
+    replace(path, folder, bytes).map_err(|cause| {
+        let sentence = match cause.kind() {
+            ErrorKind::StorageFull | ErrorKind::QuotaExceeded => {
+                format!("There is no room left for {shown}; free some space or choose another folder.")
+            }
+            ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => {
+                format!("The folder {} may not be written to; choose another one.", folder.display())
+            }
+            ErrorKind::NotFound | ErrorKind::NotADirectory if !folder.is_dir() => {
+                format!("There is no folder {}; make it or choose another one.", folder.display())
+            }
+            ErrorKind::IsADirectory | ErrorKind::InvalidInput => {
+                format!("{shown} is not a file that can be written; choose another name.")
+            }
+            _ => format!("{shown} could not be written; nothing was changed."),
+        };
+        Error::because(sentence, cause)
+    })
+}
+
+fn replace(path: &Path, folder: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    // A rename would put a file in the place of a folder's name or of a device.
+    if path.file_name().is_none() || path.metadata().is_ok_and(|metadata| !metadata.is_file()) {
+        return Err(ErrorKind::InvalidInput.into());
+    }
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(".counterpart-").suffix(".part");
+    #[cfg(unix)]
+    {
+        // What the person's umask allows, as for any new file, instead of a temporary file's 0600.
+        use std::os::unix::fs::PermissionsExt;
+        builder.permissions(std::fs::Permissions::from_mode(0o666));
+    }
+    let mut file = builder.tempfile_in(folder)?;
+    file.write_all(bytes)?;
+    file.as_file().sync_all()?;
+    file.persist(path).map_err(|error| error.error)?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_newest_bytes_are_there_and_nothing_beside_them() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("x");
+        for bytes in [&b"first"[..], b"second, longer", b""] {
+            write_beside(&path, bytes).unwrap();
+            assert_eq!(std::fs::read(&path).unwrap(), bytes);
+        }
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "something was left beside the file");
+    }
+
+    #[test]
+    fn a_place_that_is_none_is_refused_and_nothing_is_lost() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("x");
+        write_beside(&path, b"old").unwrap();
+        for (place, word) in [
+            (path.join("below-a-file"), "no folder"),
+            (folder.path().join("nowhere/x"), "no folder"),
+            (folder.path().to_owned(), "not a file"),
+        ] {
+            let error = write_beside(&place, b"new").unwrap_err();
+            assert!(error.to_string().contains(word), "{error}");
+        }
+        assert_eq!(std::fs::read(&path).unwrap(), b"old");
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    #[cfg(unix)]
+    fn a_file_may_be_read_by_whom_the_umask_allows() {
+        use std::os::unix::fs::PermissionsExt;
+        let folder = tempfile::tempdir().unwrap();
+        let (ours, usual) = (folder.path().join("ours"), folder.path().join("usual"));
+        write_beside(&ours, b"x").unwrap();
+        std::fs::write(&usual, b"x").unwrap();
+        let mode = |path: &Path| path.metadata().unwrap().permissions().mode();
+        assert_eq!(mode(&ours), mode(&usual));
+    }
+}
