@@ -4,8 +4,8 @@ use super::graph::{Compare, Conv, Graph, Loss, Node, Place, Resample};
 use crate::model_file::LossConfig;
 use crate::nets::perceptual::Layer;
 use crate::nets::{ConvBlock, Encoder, Generator, Mapping, Perceptual};
-use crate::ops::{Activation, FrozenConv};
-use candle_core::DType;
+use crate::ops::{Activation, ConvSpec, FrozenConv};
+use candle_core::{DType, Tensor};
 
 /// The frozen convolution of a block, if this processor's kernels can read it.
 fn frozen(block: &ConvBlock) -> Option<&FrozenConv> {
@@ -40,7 +40,47 @@ fn add_conv(graph: &mut Graph, conv: Conv, from: usize, to: Option<Place>) -> Op
 fn add_generator(graph: &mut Graph, generator: &Generator, to: Option<Place>) -> Option<Place> {
     let code = graph.map(vec![generator.config().latent], (1, 1));
     graph.input = Some(Place { map: code, group: 0 });
-    add_chain(graph, generator.layers().iter(), code, to)
+    let (last, hidden) = generator.layers().split_last()?;
+    let place = add_chain(graph, hidden.iter(), code, None)?;
+    let conv = conv_of(frozen(last)?);
+    let spec = conv.spec;
+    if !(spec.transposed && (spec.kernel, spec.stride, spec.padding) == (4, 2, 1) && spec.outputs <= 4) {
+        return add_conv(graph, conv, place.map, to);
+    }
+    // The four phases of so few channels are computed as the channels of one convolution of half the size.
+    let unfolded = add_conv(graph, folded(&conv)?, place.map, None)?;
+    let (_, h, w) = graph.shape(unfolded);
+    let to = to.unwrap_or_else(|| Place { map: graph.map(vec![spec.outputs], (2 * h, 2 * w)), group: 0 });
+    if graph.shape(to) != (spec.outputs, 2 * h, 2 * w) {
+        return None;
+    }
+    graph.nodes.push(Node::Resample { how: Resample::Unfold, from: unfolded, to });
+    Some(to)
+}
+
+/// The 3x3 convolution whose channels, in four parts, are the 2x2 pixels that a transposed convolution 4/2/1 makes of
+/// each pixel.
+fn folded(conv: &Conv) -> Option<Conv> {
+    let ConvSpec { inputs, outputs, .. } = conv.spec;
+    let values: Vec<f32> = conv.weight.flatten_all().ok()?.to_vec1().ok()?;
+    let mut folded = vec![0.0; 4 * outputs * inputs * 9];
+    // Output row 2y + p is reached from row y + d by the kernel's row p + 1 - 2d.
+    let tap = |phase: usize, d: usize| (phase + 3).checked_sub(2 * d).filter(|&k| k < 4);
+    for (i, value) in folded.iter_mut().enumerate() {
+        let (channel, input, dy, dx) = (i / (inputs * 9), i / 9 % inputs, i / 3 % 3, i % 3);
+        let (phase, output) = (channel / outputs, channel % outputs);
+        if let (Some(ky), Some(kx)) = (tap(phase / 2, dy), tap(phase % 2, dx)) {
+            *value = values[(input * outputs + output) * 16 + ky * 4 + kx];
+        }
+    }
+    let device = conv.weight.device();
+    let bias = conv.bias.as_ref().map(|bias| Tensor::cat(&[bias, bias, bias, bias], 0)).transpose().ok()?;
+    Some(Conv {
+        spec: ConvSpec::conv(inputs, 4 * outputs, 3, 1, 1),
+        weight: Tensor::from_vec(folded, (4 * outputs, inputs, 3, 3), device).ok()?,
+        bias,
+        activation: conv.activation,
+    })
 }
 
 fn add_chain<'a>(

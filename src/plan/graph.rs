@@ -47,6 +47,8 @@ pub enum Resample {
     MaxPool,
     /// Twice the size, bilinear, half-pixel centres, borders repeated.
     Bilinear,
+    /// Twice the size: the channels of a pixel, in four parts, are its 2x2 pixels, row by row. At most 16 channels.
+    Unfold,
 }
 
 /// One step of the forward pass.

@@ -176,10 +176,16 @@ fn part(
 ) -> Part {
     if way != Way::Direct
         && let Some((r, views)) = grid.views()
-        && (way == Way::Winograd || winograd::pays(source, units, grid, r, views.len()))
     {
-        let packed = source.winograd(units, r, &views);
-        return Part::Winograd(Squares::new(from, source.from, to, grid, r, &views, packed));
+        let fits = |side: &usize| grid.size.0.is_multiple_of(*side) && grid.size.1.is_multiple_of(*side);
+        let sides: &[usize] = if r == 3 { &[4] } else { &[4, 2] };
+        let cost = |side: usize| winograd::cost(source, units, grid, side + r - 1, side, views.len());
+        let limit = if way == Way::Winograd { f64::INFINITY } else { winograd::direct_cost(source, units, grid) };
+        let best = sides.iter().copied().filter(fits).min_by(|a, b| cost(*a).total_cmp(&cost(*b)));
+        if let Some(side) = best.filter(|&side| cost(side) < limit) {
+            let packed = source.winograd(units, side + r - 1, r, &views);
+            return Part::Winograd(Squares::new((from, source.from), to, grid, (side + r - 1, side), &views, packed));
+        }
     }
     let offset = |dy: isize, dx: isize| dy * from.row() as isize + dx * LANES as isize;
     let blocks = || inputs.clone().zip(source.from);

@@ -149,6 +149,8 @@ struct Resampled<'a> {
     to: &'a mut [f32],
     /// Columns that are written.
     width: usize,
+    /// Channels of the block of the larger map.
+    channels: usize,
     finish: Finish,
     seen: Plane<'a>,
 }
@@ -156,7 +158,7 @@ struct Resampled<'a> {
 impl Work for Resampled<'_> {
     #[inline(always)]
     fn run<S: Simd>(self) {
-        let Self { how, backward, from, origin, to, width, finish, seen } = self;
+        let Self { how, backward, from, origin, to, width, channels, finish, seen } = self;
         let height = to.len() / ((width + 2) * LANES) - 2;
         for (y, to) in rows(to, width).enumerate() {
             let seen = seen_row(&seen, y);
@@ -188,6 +190,26 @@ impl Work for Resampled<'_> {
                         let sum = load::<S>(near, d).times_plus(0.1875, sum);
                         let sum = load::<S>(far, c).times_plus(0.1875, sum);
                         store(&finish, to, seen, x, load::<S>(far, d).times_plus(0.0625, sum));
+                    }
+                }
+                (Resample::Unfold, false) => {
+                    let from = from.row(y / 2);
+                    for (x, to) in to.iter_mut().enumerate() {
+                        let part = (y % 2 * 2 + x % 2) * channels;
+                        for (lane, to) in to.iter_mut().enumerate() {
+                            *to = if lane < channels { from[x / 2][(part + lane) % LANES] } else { 0.0 };
+                        }
+                    }
+                }
+                (Resample::Unfold, true) => {
+                    let (upper, lower) = (from.row(2 * y), from.row(2 * y + 1));
+                    for x in 0..width {
+                        let mut value = [0.0; LANES];
+                        let pixels = [&upper[2 * x], &upper[2 * x + 1], &lower[2 * x], &lower[2 * x + 1]];
+                        for (part, pixel) in value.chunks_exact_mut(channels).zip(pixels) {
+                            part.copy_from_slice(&pixel[..channels]);
+                        }
+                        store(&finish, to, seen, x, Wide::<S>::load(&value));
                     }
                 }
                 (Resample::AveragePool, true) => {
@@ -249,10 +271,12 @@ pub fn resample(
     to: Target,
 ) {
     let (finish, width) = (to.finish, to.layout.width);
+    let larger = if backward { (from.layout, from.group) } else { (to.layout, to.group) };
+    let channels = larger.0.lanes[larger.0.groups[larger.1].start];
     to.for_each(count, |picture, block, to, seen| {
         let origin_plane = origin.map(|origin| origin.plane(picture, block));
         let from = from.plane(picture, block);
-        run(kernels, Resampled { how, backward, from, origin: origin_plane, to, width, finish, seen });
+        run(kernels, Resampled { how, backward, from, origin: origin_plane, to, width, channels, finish, seen });
     });
 }
 

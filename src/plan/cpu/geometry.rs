@@ -39,12 +39,8 @@ pub struct View {
 }
 
 impl Grid {
-    /// The taps as dense correlations of 3x3 or 2x2, with their size r; `None` where they are none, or where the grid
-    /// cannot be cut into squares of 4x4.
+    /// The taps as dense correlations of 3x3 or 2x2, with their size r; `None` where they are none.
     pub fn views(&self) -> Option<(usize, Vec<View>)> {
-        if !self.size.0.is_multiple_of(4) || !self.size.1.is_multiple_of(4) {
-            return None;
-        }
         let step = self.step_in as isize;
         let mut views: Vec<(View, Vec<Tap>)> = Vec::new();
         for tap in &self.taps {

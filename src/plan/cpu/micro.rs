@@ -7,7 +7,7 @@
 #![allow(unsafe_code)]
 
 use super::super::layout::LANES;
-use super::transform::{input5, input6, output5, output6};
+use super::transform::{input3, input5, input6, output3, output5, output6};
 use crate::ops::Activation;
 use crate::ops::kernels::simd::{Portable, Simd};
 use std::sync::OnceLock;
@@ -51,11 +51,28 @@ pub struct Kernels {
     /// `(finish, bias, values, offsets, to, seen)`: finishes the vectors of 16 `values[i]` and stores them at
     /// `to + offsets[i]`; the slopes are those at `seen + offsets[i]`. `bias` is null or has 16 values.
     pub finish: unsafe fn(&Finish, *const f32, *const f32, &[usize], *mut f32, *const f32),
-    /// `(points a side: 5 or 6, x, row, column, to, stride)`: the transform of a square of vectors of 16, `row` and
+    /// `(points a side: 3, 5 or 6, x, row, column, to, stride)`: the transform of a square of vectors of 16, `row` and
     /// `column` floats apart, to `points * points` vectors that lie `stride` floats apart.
     pub input: unsafe fn(usize, *const f32, usize, usize, *mut f32, usize),
-    /// `(points a side, from, stride, to)`: from `points * points` vectors to the 4x4 vectors `to`.
+    /// `(points a side, from, stride, to)`: from `points * points` vectors to the 2x2 (of 3 points) or 4x4 vectors `to`.
     pub output: unsafe fn(usize, *const f32, usize, *mut f32),
+    /// Rounds of twelve independent vector multiply-adds, and how many values a vector has.
+    pub spin: (unsafe fn(usize) -> f32, usize),
+}
+
+impl Kernels {
+    /// The multiply-adds that one core does in a second when nothing holds it up, measured.
+    pub fn peak(&self) -> f64 {
+        const ROUNDS: usize = 1 << 21;
+        let time = || {
+            let start = std::time::Instant::now();
+            // SAFETY: these kernels were made for this processor.
+            std::hint::black_box(unsafe { (self.spin.0)(std::hint::black_box(ROUNDS)) });
+            start.elapsed().as_secs_f64()
+        };
+        let best = (0..8).map(|_| time()).fold(f64::INFINITY, f64::min);
+        (12 * ROUNDS * self.spin.1) as f64 / best
+    }
 }
 
 /// Repeats a block with a constant: indices must be literal, or the accumulators are spilled to the stack.
@@ -183,10 +200,10 @@ unsafe fn input<S: Simd>(points: usize, x: *const f32, row: usize, column: usize
         let mut lane = 0;
         while lane < LANES {
             let (x, to) = (x.wrapping_add(lane), to.wrapping_add(lane));
-            if points == 6 {
-                input6::<S>(x, row, column, to, stride)
-            } else {
-                input5::<S>(x, row, column, to, stride)
+            match points {
+                6 => input6::<S>(x, row, column, to, stride),
+                5 => input5::<S>(x, row, column, to, stride),
+                _ => input3::<S>(x, row, column, to, stride),
             }
             lane += S::LANES;
         }
@@ -199,13 +216,27 @@ unsafe fn output<S: Simd>(points: usize, from: *const f32, stride: usize, to: *m
         let mut lane = 0;
         while lane < LANES {
             let (from, to) = (from.wrapping_add(lane), to.wrapping_add(lane));
-            if points == 6 {
-                output6::<S>(from, stride, to)
-            } else {
-                output5::<S>(from, stride, to)
+            match points {
+                6 => output6::<S>(from, stride, to),
+                5 => output5::<S>(from, stride, to),
+                _ => output3::<S>(from, stride, to),
             }
             lane += S::LANES;
         }
+    }
+}
+
+#[inline(always)]
+unsafe fn spin<S: Simd>(rounds: usize) -> f32 {
+    unsafe {
+        let (a, b) = (S::splat(0.999), S::splat(std::hint::black_box(1e-3)));
+        let mut sums = [b; 12];
+        for _ in 0..rounds {
+            unroll!(I in [0 1 2 3 4 5 6 7 8 9 10 11] { sums[I] = S::multiply_add(sums[I], a, b); });
+        }
+        let mut total = S::zero();
+        unroll!(I in [0 1 2 3 4 5 6 7 8 9 10 11] { total = S::add(total, sums[I]); });
+        S::sum(total)
     }
 }
 
@@ -239,13 +270,17 @@ macro_rules! kernels {
                 unsafe { super::input::<$set>(n, x, row, column, to, stride) }
             }
             $(#[$feature])*
+            pub unsafe fn spin(rounds: usize) -> f32 {
+                unsafe { super::spin::<$set>(rounds) }
+            }
+            $(#[$feature])*
             pub unsafe fn output(n: usize, from: *const f32, stride: usize, to: *mut f32) {
                 unsafe { super::output::<$set>(n, from, stride, to) }
             }
         }
         static $name: Kernels = Kernels {
             name: $label, pixels: $pixels, blocks: $blocks, tile: $module::tile, finish: $module::finish,
-            input: $module::input, output: $module::output,
+            input: $module::input, output: $module::output, spin: ($module::spin, <$set as Simd>::LANES),
         };
     };
 }

@@ -113,9 +113,9 @@ impl Source<'_> {
     }
 
     /// For each unit `[point][view][input channel][outputs]`.
-    pub fn winograd(&self, units: &[Unit], r: usize, views: &[View]) -> Packed {
-        let matrix = kernel_matrix(r);
-        let points = matrix.len() * matrix.len();
+    pub fn winograd(&self, units: &[Unit], points: usize, r: usize, views: &[View]) -> Packed {
+        let matrix = kernel_matrix(points, r);
+        let points = points * points;
         let depth = views.len() * self.spec.inputs;
         Packed::new(units, points * depth, |unit, to| {
             let width = unit.blocks * LANES;

@@ -92,6 +92,8 @@ fn cases() -> Vec<Case> {
         (conv(5, 17, 4, 2, 1), &[5], (16, 8), 2),
         (conv(48, 33, 4, 2, 1), &[48], (8, 8), 3),
         (conv(3, 5, 4, 2, 1), &[3], (6, 10), 1),
+        (conv(19, 40, 4, 2, 1), &[19], (12, 4), 3),
+        (transposed(19, 17, 4, 2, 1), &[19], (6, 2), 5),
         (conv(17, 10, 4, 1, 0), &[17], (4, 4), 3),
         (transposed(16, 48, 4, 2, 1), &[16], (4, 8), 2),
         (transposed(5, 3, 4, 2, 1), &[5], (3, 5), 3),
@@ -195,6 +197,7 @@ fn plain_resample(how: Resample, x: &[f32], g: &[f32], (h, w): (usize, usize), p
                     let best = square.iter().copied().reduce(|best, i| if x[i] > x[best] { i } else { best });
                     vec![(best.unwrap(), 1.0)]
                 }
+                Resample::Unfold => unreachable!("has a test of its own"),
                 Resample::Bilinear => {
                     let (rows, columns) = (near(oy, h), near(ox, w));
                     rows.iter().flat_map(|r| columns.iter().map(move |c| (at(r.0, c.0), r.1 * c.1))).collect()
@@ -279,6 +282,36 @@ fn comparisons_agree_with_plain_loops() {
                 let wanted: Vec<f32> = pairs.map(slope).collect();
                 assert_close(&found[i * size..][..size], &wanted, 1e-6, kernels.name);
             }
+        }
+    }
+}
+
+#[test]
+fn channels_unfold_to_pixels_and_back() {
+    let (h, w, n) = (3, 5, 2);
+    for kernels in runnable() {
+        for c in [1, 3, 4] {
+            let (small, large) = (layout(&[4 * c], h, w), layout(&[2, c], 2 * h, 2 * w));
+            let x = noise(n * 4 * c * h * w, 11);
+            let from = laid_out(&small, &x, n);
+            let mut made = Floats::zeros(n * large.image());
+            let source = Source { layout: &small, group: 0, values: &from };
+            let to = target(&large, 1, &mut made, Finish::default());
+            elementwise::resample(kernels, (Resample::Unfold, false), n, source, None, to);
+            let mut found = vec![0.0; x.len()];
+            large.unpack(1, &made, &mut found);
+            for (i, found) in found.iter().enumerate() {
+                let (picture, o, y, x_at) =
+                    (i / (4 * c * h * w), i / (4 * h * w) % c, i / (2 * w) % (2 * h), i % (2 * w));
+                let channel = (y % 2 * 2 + x_at % 2) * c + o;
+                assert_eq!(*found, x[((picture * 4 * c + channel) * h + y / 2) * w + x_at / 2], "{}", kernels.name);
+            }
+            // The way back undoes it.
+            let mut back = Floats::zeros(n * small.image());
+            let gradient = Source { layout: &large, group: 1, values: &made };
+            let to = target(&small, 0, &mut back, Finish::default());
+            elementwise::resample(kernels, (Resample::Unfold, true), n, gradient, None, to);
+            assert_eq!(&back[..], &from[..], "{}", kernels.name);
         }
     }
 }

@@ -1,5 +1,6 @@
 //! Winograd's minimal filtering (Lavin & Gray, CVPR 2016): 4x4 outputs of a 3x3 correlation by 6x6 products (points
-//! 0, 1, -1, 2, -2 and infinity), and of a 2x2 correlation by 5x5 (0, 1, -1, 2, infinity).
+//! 0, 1, -1, 2, -2 and infinity), 4x4 of a 2x2 correlation by 5x5 (0, 1, -1, 2, infinity), and 2x2 of one by 3x3
+//! (0, 1, infinity).
 //!
 //! # Safety
 //! Pointers must be valid for the squares of vectors that are read and written.
@@ -8,9 +9,13 @@
 use super::super::layout::LANES;
 use crate::ops::kernels::simd::Simd;
 
-/// `[points][taps]`: what the kernels are transformed by along each axis, for 3 or 2 taps.
-pub fn kernel_matrix(taps: usize) -> Vec<[f64; 3]> {
-    let points: &[f64] = if taps == 3 { &[0.0, 1.0, -1.0, 2.0, -2.0] } else { &[0.0, 1.0, -1.0, 2.0] };
+/// `[points][taps]`: what the kernels are transformed by along each axis.
+pub fn kernel_matrix(points: usize, taps: usize) -> Vec<[f64; 3]> {
+    let points: &[f64] = match points {
+        6 => &[0.0, 1.0, -1.0, 2.0, -2.0],
+        5 => &[0.0, 1.0, -1.0, 2.0],
+        _ => &[0.0, 1.0],
+    };
     let mut rows: Vec<[f64; 3]> = points
         .iter()
         .map(|a| {
@@ -60,6 +65,16 @@ unsafe fn line5<S: Simd>(d: [S::Vector; 5]) -> [S::Vector; 5] {
 }
 
 #[inline(always)]
+unsafe fn line3<S: Simd>(d: [S::Vector; 3]) -> [S::Vector; 3] {
+    unsafe { [S::subtract(d[1], d[0]), d[1], S::subtract(d[2], d[1])] }
+}
+
+#[inline(always)]
+unsafe fn back3<S: Simd>(m: [S::Vector; 3]) -> [S::Vector; 2] {
+    unsafe { [S::add(m[0], m[1]), S::add(m[1], m[2])] }
+}
+
+#[inline(always)]
 unsafe fn back6<S: Simd>(m: [S::Vector; 6]) -> [S::Vector; 4] {
     unsafe {
         let (s, d) = (S::add(m[1], m[2]), S::subtract(m[1], m[2]));
@@ -88,7 +103,7 @@ unsafe fn back5<S: Simd>(m: [S::Vector; 5]) -> [S::Vector; 4] {
 
 /// The two transforms for one number of points.
 macro_rules! square {
-    ($input:ident, $output:ident, $line:ident, $back:ident, $n:tt, [$($i:literal)*]) => {
+    ($input:ident, $output:ident, $line:ident, $back:ident, $n:tt, $m:tt, [$($i:literal)*], [$($o:literal)*]) => {
         /// A square of pixels to its values at the points.
         #[inline(always)]
         pub unsafe fn $input<S: Simd>(x: *const f32, row: usize, column: usize, to: *mut f32, stride: usize) {
@@ -108,16 +123,16 @@ macro_rules! square {
             }
         }
 
-        /// The values at the points to 4x4 pixels.
+        /// The values at the points to a square of pixels.
         #[inline(always)]
         pub unsafe fn $output<S: Simd>(from: *const f32, stride: usize, to: *mut f32) {
             unsafe {
-                let mut half = [[S::zero(); 4]; $n];
+                let mut half = [[S::zero(); $m]; $n];
                 $({
                     let from = from.wrapping_add($i * $n * stride);
                     half[$i] = $back::<S>(square!(@load S, from, stride, $n));
                 })*
-                square!(@columns half, to, $back, S, $n, [0 1 2 3]);
+                square!(@columns half, to, $back, S, $n, $m, [$($o)*]);
             }
         }
     };
@@ -129,21 +144,28 @@ macro_rules! square {
         $s::load($x), $s::load($x.wrapping_add($step)), $s::load($x.wrapping_add(2 * $step)),
         $s::load($x.wrapping_add(3 * $step)), $s::load($x.wrapping_add(4 * $step)),
     ]};
+    (@load $s:ident, $x:ident, $step:ident, 3) => {
+        [$s::load($x), $s::load($x.wrapping_add($step)), $s::load($x.wrapping_add(2 * $step))]
+    };
+    (@column $half:ident, $i:literal, 3) => {
+        [$half[0][$i], $half[1][$i], $half[2][$i]]
+    };
     (@column $half:ident, $i:literal, 6) => {
         [$half[0][$i], $half[1][$i], $half[2][$i], $half[3][$i], $half[4][$i], $half[5][$i]]
     };
     (@column $half:ident, $i:literal, 5) => {
         [$half[0][$i], $half[1][$i], $half[2][$i], $half[3][$i], $half[4][$i]]
     };
-    (@columns $half:ident, $to:ident, $back:ident, $s:ident, $n:tt, [$($i:literal)*]) => {
+    (@columns $half:ident, $to:ident, $back:ident, $s:ident, $n:tt, $m:tt, [$($i:literal)*]) => {
         $({
             let column = $back::<$s>(square!(@column $half, $i, $n));
             for (j, value) in column.into_iter().enumerate() {
-                $s::store($to.wrapping_add((j * 4 + $i) * LANES), value);
+                $s::store($to.wrapping_add((j * $m + $i) * LANES), value);
             }
         })*
     };
 }
 
-square!(input6, output6, line6, back6, 6, [0 1 2 3 4 5]);
-square!(input5, output5, line5, back5, 5, [0 1 2 3 4]);
+square!(input6, output6, line6, back6, 6, 4, [0 1 2 3 4 5], [0 1 2 3]);
+square!(input5, output5, line5, back5, 5, 4, [0 1 2 3 4], [0 1 2 3]);
+square!(input3, output3, line3, back3, 3, 2, [0 1 2], [0 1]);

@@ -1,5 +1,5 @@
 //! Winograd's algorithm for a grid of outputs: squares of input pixels are transformed, multiplied point by point with
-//! the transformed kernels, and transformed back to squares of 4x4 outputs.
+//! the transformed kernels, and transformed back to squares of 4x4 or 2x2 outputs.
 //!
 //! # Safety
 //! As in [`super::convolution`].
@@ -21,12 +21,13 @@ const SHARED_FLOATS: usize = 3 << 20;
 
 /// A grid of outputs, in squares.
 pub struct Squares {
-    /// Points along each axis.
+    /// Points and outputs along each axis.
     points: usize,
+    side: usize,
     /// Where each square begins, in the planes of one picture: in every view of the input, and in the output.
     reads: Vec<Vec<u32>>,
     writes: Vec<u32>,
-    /// From the first output of a square to each of the sixteen.
+    /// From the first output of a square to each of them, row by row.
     pixels: [usize; 16],
     /// Floats between neighbouring rows and pixels of the input.
     steps: (usize, usize),
@@ -37,19 +38,28 @@ pub struct Squares {
     pub(super) packed: Packed,
 }
 
-/// Whether Winograd's way is estimated to be the faster one, in nanoseconds of one core for sixteen pictures.
-pub(super) fn pays(source: &Source, units: &[Unit], grid: &Grid, r: usize, views: usize) -> bool {
-    const PICTURES: f64 = 16.0;
+/// Pictures that costs are estimated for.
+const PICTURES: f64 = 16.0;
+
+/// Floats of a kernel's tap over all pairs of channels, lanes without a channel included.
+fn products(source: &Source, units: &[Unit]) -> f64 {
     let outputs: usize = units.iter().map(|unit| unit.blocks).sum();
-    let inputs = source.spec.inputs as f64;
-    let area = (grid.size.0 * grid.size.1) as f64 * PICTURES;
-    let products = inputs * (outputs * LANES) as f64;
-    let direct = grid.taps.len() as f64 * products * area / 90.0;
-    let points = ((r + 3) * (r + 3)) as f64;
-    let squares = area / 16.0;
-    let transforms = squares * 20.0 * (views * source.from.len() + outputs) as f64;
-    let kernels = points * views as f64 * products * 4.0 / 15.0;
-    points * views as f64 * products * squares / 80.0 + transforms + kernels < direct
+    (source.spec.inputs * outputs * LANES) as f64
+}
+
+/// Estimated nanoseconds of one core for sixteen pictures, product by product.
+pub(super) fn direct_cost(source: &Source, units: &[Unit], grid: &Grid) -> f64 {
+    (grid.taps.len() * grid.size.0 * grid.size.1) as f64 * PICTURES * products(source, units) / 90.0
+}
+
+/// The same for squares of `side` outputs by this many points along each axis.
+pub(super) fn cost(source: &Source, units: &[Unit], grid: &Grid, points: usize, side: usize, views: usize) -> f64 {
+    let outputs: usize = units.iter().map(|unit| unit.blocks).sum();
+    let squares = (grid.size.0 * grid.size.1 / (side * side)) as f64 * PICTURES;
+    let points = (points * points) as f64;
+    let products = points * views as f64 * products(source, units);
+    let transforms = squares * points * (views * source.from.len() + outputs) as f64;
+    products * squares / 80.0 + transforms + products * 4.0 / 15.0
 }
 
 /// Transformed squares: `[points][views and blocks][squares][16]`, the points one cache line further apart than they
@@ -63,15 +73,15 @@ struct Transformed {
 
 impl Squares {
     pub(super) fn new(
-        from: &Layout,
-        lanes: &[usize],
+        (from, lanes): (&Layout, &[usize]),
         to: &Layout,
         grid: &Grid,
-        r: usize,
+        (points, side): (usize, usize),
         views: &[View],
         packed: Packed,
     ) -> Self {
-        let squares = || (0..grid.size.0 / 4).flat_map(|y| (0..grid.size.1 / 4).map(move |x| (4 * y, 4 * x)));
+        let (rows, columns) = (grid.size.0 / side, grid.size.1 / side);
+        let squares = || (0..rows).flat_map(move |y| (0..columns).map(move |x| (side * y, side * x)));
         let read = |view: &View| {
             let at = |(y, x): (usize, usize)| {
                 let place = |i: usize, origin: isize| (i * grid.step_in) as isize + origin;
@@ -85,10 +95,11 @@ impl Squares {
         };
         let depth = views.len() * lanes.iter().sum::<usize>();
         Self {
-            points: r + 3,
+            points,
+            side,
             reads: views.iter().map(read).collect(),
             writes: squares().map(write).collect(),
-            pixels: std::array::from_fn(|i| grid.step_out * (i / 4 * to.row() + i % 4 * LANES)),
+            pixels: std::array::from_fn(|i| grid.step_out * (i / side * to.row() + i % side * LANES)),
             steps: (grid.step_in * from.row(), grid.step_in * LANES),
             lanes: lanes.repeat(views.len()),
             depth,
@@ -236,7 +247,7 @@ impl Squares {
                     // SAFETY: as above.
                     unsafe {
                         (conv.kernels.output)(self.points, products[at..].as_ptr(), point, sums.0.as_mut_ptr());
-                        sink.store(conv, block + b, sums.0.as_ptr(), &offsets);
+                        sink.store(conv, block + b, sums.0.as_ptr(), &offsets[..self.side * self.side]);
                     }
                 }
             }
