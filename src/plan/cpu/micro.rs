@@ -36,6 +36,9 @@ pub struct Finish {
     pub slope: Activation,
 }
 
+/// See [`Kernels::tile`].
+pub type Tile = unsafe fn(usize, *const f32, &[usize; MOST_PIXELS], &[Segment], *const f32, *mut f32, usize);
+
 /// The inner loops for one instruction set.
 pub struct Kernels {
     /// The name of the instruction set.
@@ -47,7 +50,7 @@ pub struct Kernels {
     /// `(blocks, x, pixels, segments, weights, out, block stride)`: for every pixel p and output o the sum over the
     /// channels c of the segments of `x[pixels[p] + c] * weights[c][o]`, written to `out[p][16]` of every block. Reads
     /// the weights `[all channels][blocks * 16]`.
-    pub tile: unsafe fn(usize, *const f32, &[usize; MOST_PIXELS], &[Segment], *const f32, *mut f32, usize),
+    pub tile: Tile,
     /// `(finish, bias, values, offsets, to, seen)`: finishes the vectors of 16 `values[i]` and stores them at
     /// `to + offsets[i]`; the slopes are those at `seen + offsets[i]`. `bias` is null or has 16 values.
     pub finish: unsafe fn(&Finish, *const f32, *const f32, &[usize], *mut f32, *const f32),

@@ -126,8 +126,8 @@ impl Source<'_> {
                     for &(output, lane) in &outputs {
                         let mut half = [[0f64; 3]; 6];
                         for (half, point) in half.iter_mut().zip(&matrix) {
-                            for x in 0..r {
-                                half[x] = (0..r)
+                            for (x, half) in half.iter_mut().enumerate().take(r) {
+                                *half = (0..r)
                                     .map(|y| point[y] * f64::from(self.at(output, input, view.indices[y * r + x])))
                                     .sum();
                             }
