@@ -6,8 +6,10 @@ use counterpart::app::command::Command;
 use counterpart::app::desktop::{Clipping, Desktop};
 use counterpart::app::state::{Comparison, ModelChoice, Phase, Settings};
 use counterpart::app::{Parts, Window};
-use counterpart::engine::{Engine, ModelSource, NamMethod};
+use counterpart::data::Treatment;
+use counterpart::engine::{Ending, Engine, ModelSource, NamMethod, StartFrom};
 use counterpart::gpu::{self, Look, Mode, Painter};
+use counterpart::model_file::HeldOut;
 use counterpart::{Error, Picture, Result};
 use eframe::egui::{self, Key, Modifiers, Vec2};
 use egui_kittest::Harness;
@@ -93,6 +95,15 @@ impl Stage {
 
     fn usual() -> Self {
         Self::new(TestDesktop::default(), Settings::default(), Vec2::new(1360.0, 860.0))
+    }
+
+    /// With a model whose held-out images are said to have had losses from `low` to twice as much after three steps.
+    fn measured(low: f32) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let model = folder.path().join("measured.safetensors");
+        let losses: Vec<f32> = (0..=100).map(|i| low * (1.0 + i as f32 / 100.0)).collect();
+        support::write_random_model_measured(&model, HeldOut::from_losses(&losses, 2, 3));
+        Self::with_model(TestDesktop::default(), Settings::default(), Vec2::new(1360.0, 860.0), folder, model)
     }
 
     /// Draws frames until something holds.
@@ -224,6 +235,114 @@ fn the_wall_and_the_commands_work_by_keyboard() {
     stage.press(Modifiers::NONE, Key::Enter);
     assert_eq!(stage.harness.state().state().settings.comparison, Comparison::Heat);
     assert!(stage.harness.state().state().palette.is_none());
+}
+
+#[test]
+fn starts_and_where_they_begin_can_be_chosen_by_pointer_and_by_keyboard() {
+    let mut stage = Stage::usual();
+    let sampled = |stage: &Stage| stage.phase() == Some(Phase::Over(Ending::Sampled));
+    let pictures = |stage: &Stage| -> Vec<Arc<Picture>> {
+        let frame = stage.harness.state().state().frame().unwrap();
+        frame.solutions.iter().map(|solution| solution.x.clone()).collect()
+    };
+    stage.until("samples", sampled);
+    let posterior = pictures(&stage);
+    stage.press(Modifiers::COMMAND, Key::K);
+    stage.harness.get_by_label("Find a command").type_text("refine by");
+    stage.harness.step();
+    stage.press(Modifiers::NONE, Key::Enter);
+    assert!(!stage.harness.state().state().settings.refine, "only samples from here on");
+    stage.harness.get_by_label("Starts: 8").click();
+    stage
+        .until("eight solutions", |stage| sampled(stage) && stage.count("Solution ") > 8 && !stage.has("Solution 9, "));
+    assert_eq!(pictures(&stage).len(), 8);
+    assert!(stage.has("Loss curves of 8 starts"));
+    stage.press(Modifiers::COMMAND | Modifiers::SHIFT, Key::ArrowUp);
+    stage.press(Modifiers::COMMAND | Modifiers::SHIFT, Key::ArrowUp);
+    stage.until("thirty-two solutions", |stage| sampled(stage) && stage.has("Solution 32, "));
+    stage.press(Modifiers::COMMAND | Modifiers::SHIFT, Key::ArrowDown);
+    stage.until("sixteen solutions", |stage| sampled(stage) && pictures(stage).len() == 16);
+    assert_eq!(pictures(&stage), posterior, "the same seed and starts, the same samples");
+    stage.harness.get_by_label("Begin at: Prior").focus();
+    stage.harness.step();
+    stage.press(Modifiers::NONE, Key::Space);
+    assert_eq!(stage.harness.state().state().settings.from, StartFrom::Prior);
+    stage.until("other samples", |stage| sampled(stage) && pictures(stage) != posterior);
+    stage.harness.check_accessibility();
+}
+
+#[test]
+fn the_step_limit_is_typed_in_and_heeded_by_the_search_that_runs() {
+    let mut stage = Stage::usual();
+    stage.drop_drawing("shoe.png", 80);
+    stage.press(Modifiers::COMMAND, Key::P);
+    stage.until("pause", |stage| stage.phase() == Some(Phase::Paused));
+    let held = stage.step();
+    stage.harness.get_by_label("Stop after 500 steps").focus();
+    stage.harness.step();
+    stage.harness.get_by_label("Stop after 500 steps").type_text("12");
+    stage.harness.step();
+    assert_eq!(stage.harness.state().state().settings.step_limit, 500, "not while it is being typed");
+    stage.press(Modifiers::NONE, Key::Enter);
+    assert_eq!(stage.harness.state().state().settings.step_limit, 12);
+    assert!(stage.has("Stop after 12 steps"));
+    stage.harness.get_by_label("Continue").click();
+    stage.until("end", |stage| stage.phase() == Some(Phase::Over(Ending::StepLimit)));
+    let wanted = if held < 12 { 12 } else { held + 12 };
+    assert_eq!(stage.step(), wanted);
+}
+
+#[test]
+fn a_picture_like_those_that_the_model_knows_is_told_so() {
+    let mut stage = Stage::measured(1e6);
+    stage.until("samples", |stage| matches!(stage.phase(), Some(Phase::Over(_))));
+    assert!(stage.has("How well it fits: known after 3 steps."), "samples alone say nothing");
+    assert!(stage.has("Belonging unknown."));
+    stage.drop_drawing("shoe.png", 80);
+    stage.until("the sentence", |stage| stage.has("Looks like the drawings that this model knows."));
+    assert!(stage.has("Belonging 100 percent."));
+    assert!(!stage.has("switch from"), "nothing else needs to be tried");
+}
+
+#[test]
+fn a_picture_unlike_what_the_model_knows_is_told_so_with_what_to_try() {
+    let mut stage = Stage::measured(1e-6);
+    stage.drop_drawing("stranger.png", 80);
+    stage.until("the sentence", |stage| {
+        stage.has("Unlike the drawings that this model knows: expect poor counterparts.")
+    });
+    assert!(stage.has("Belonging 0 percent."));
+    assert!(stage.has("If this is a photograph, switch from Drawing to Photo."));
+    let treatment = |stage: &Stage| stage.harness.state().state().choices().unwrap().treatment;
+    assert_eq!(treatment(&stage), Treatment::Drawing);
+    stage.harness.get_by_label("Treat as photograph").click();
+    stage.until("the other switch", |stage| stage.has("If this is a drawing, switch from Photo to Drawing."));
+    assert_eq!(treatment(&stage), Treatment::EdgesFromPhoto);
+    stage.press(Modifiers::COMMAND | Modifiers::SHIFT, Key::D);
+    stage.until("the first switch again", |stage| stage.has("switch from Drawing to Photo"));
+    assert_eq!(treatment(&stage), Treatment::Drawing);
+    stage.harness.check_accessibility();
+}
+
+#[test]
+fn a_washed_out_photograph_taken_for_a_drawing_leads_to_the_switch() {
+    let mut stage = Stage::measured(1e6);
+    let path = stage.folder.path().join("pale.png");
+    support::write_png(&path, &support::pale_photograph(300));
+    stage.drop_file(path);
+    stage.until("what the model sees", |stage| {
+        stage.harness.state().state().input.as_ref().is_some_and(|input| input.name == "pale.png" && input.y.is_some())
+    });
+    let treatment = stage.harness.state().state().choices().unwrap().treatment;
+    assert_eq!(treatment, Treatment::Drawing, "it is taken for a drawing");
+    assert!(stage.has("The model sees an empty picture: there is nothing to explain."));
+    assert!(stage.has("If this is a photograph, switch from Drawing to Photo."));
+    stage.until("steps", |stage| stage.step() > 3);
+    assert!(stage.has("Belonging unknown."), "an empty picture is explained well and belongs to nothing");
+    stage.harness.get_by_label("Treat as photograph").click();
+    stage.until("the line drawing", |stage| {
+        stage.harness.state().state().choices().unwrap().treatment == Treatment::EdgesFromPhoto
+    });
 }
 
 #[test]

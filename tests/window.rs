@@ -85,7 +85,7 @@ impl Display {
     }
 
     /// The program's window, with figures about itself.
-    fn open(&self, folder: &Path, extra: &[&str]) -> Opened {
+    fn open(&self, folder: &Path, environment: &[(&str, &str)]) -> Opened {
         let (model, report) = (folder.join("random.safetensors"), folder.join("report.json"));
         support::write_random_model(&model);
         let child = self
@@ -94,7 +94,7 @@ impl Display {
             .arg(&model)
             .arg("--report")
             .arg(&report)
-            .args(extra)
+            .envs(environment.iter().copied())
             .spawn()
             .expect("the program starts");
         Opened { child, report }
@@ -105,6 +105,19 @@ impl Display {
         let status = self.command("import").args(["-window", "root"]).arg(file.path()).status().unwrap();
         assert!(status.success(), "import takes a picture of the screen");
         image::open(file.path()).unwrap().to_rgba8()
+    }
+}
+
+impl Display {
+    /// Drops a drawing on the window the way a file manager does.
+    fn drop_drawing(&self, folder: &Path) {
+        let drawing = folder.join("a drawing.png");
+        support::write_png(&drawing, &support::drawing(400, 190));
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/support/xdnd_drop.py");
+        let mut command = self.command("/usr/bin/python3");
+        let drop = command.arg(script).args(["--timeout", "60", "Counterpart"]).arg(&drawing).output();
+        let drop = drop.expect("python3 runs");
+        assert!(drop.status.success(), "the drop: {}", String::from_utf8_lossy(&drop.stderr));
     }
 }
 
@@ -171,14 +184,8 @@ fn a_real_drop_on_a_real_window_leads_to_solutions_on_the_screen() {
     std::thread::sleep(Duration::from_millis(500));
     let before = display.screenshot();
 
-    let drawing = folder.path().join("a drawing.png");
-    support::write_png(&drawing, &support::drawing(400, 190));
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/support/xdnd_drop.py");
     let begin = Instant::now();
-    let drop =
-        display.command("/usr/bin/python3").arg(script).args(["--timeout", "60", "Counterpart"]).arg(&drawing).output();
-    let drop = drop.expect("python3 runs");
-    assert!(drop.status.success(), "the drop: {}", String::from_utf8_lossy(&drop.stderr));
+    display.drop_drawing(folder.path());
     let samples = opened.until("samples", |report| report.drop_to_samples.is_some());
     println!("from the drop to its samples on the screen: {:.0} ms", samples.drop_to_samples.unwrap());
     println!("from the start of the dragging script: {:.0} ms", begin.elapsed().as_secs_f64() * 1e3);
@@ -264,19 +271,34 @@ fn without_vulkan_the_window_is_drawn_by_opengl() {
     }
     let folder = tempfile::tempdir().unwrap();
     let display = Display::new("1360x884x24");
-    let model = folder.path().join("random.safetensors");
-    let report = folder.path().join("report.json");
-    support::write_random_model(&model);
-    let child = display
-        .command(env!("CARGO_BIN_EXE_counterpart"))
-        .env("VK_DRIVER_FILES", "/nonexistent.json")
-        .args(["--model".as_ref(), model.as_os_str(), "--report".as_ref(), report.as_os_str()])
-        .spawn()
-        .unwrap();
-    let mut opened = Opened { child, report };
+    let mut opened = display.open(folder.path(), &[("VK_DRIVER_FILES", "/nonexistent.json")]);
     let report = opened.until("solutions", |report| report.solutions == 16 && report.first_frame.is_some());
     assert!(report.renderer.to_lowercase().contains("gl"), "{}", report.renderer);
     std::thread::sleep(Duration::from_millis(500));
     let shot = display.screenshot();
     assert_eq!(wall_places(&shot).len(), 16, "the wall is on the screen");
+}
+
+#[test]
+fn without_any_adapter_of_wgpu_the_window_is_drawn_by_opengl_alone() {
+    if !tools_are_there() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let display = Display::new("1360x884x24");
+    // Vulkan alone is allowed, and there is none.
+    let environment = [("WGPU_BACKEND", "vulkan"), ("VK_DRIVER_FILES", "/nonexistent.json")];
+    let mut opened = display.open(folder.path(), &environment);
+    let report = opened.until("solutions", |report| report.solutions == 16 && report.first_frame.is_some());
+    assert_eq!(report.renderer, "OpenGL", "by glow, not by wgpu");
+    std::thread::sleep(Duration::from_millis(500));
+    let before = display.screenshot();
+    display.drop_drawing(folder.path());
+    let refined = opened.until("refinement", |report| report.drop_to_samples.is_some() && report.step > 5);
+    assert!(refined.messages.is_empty(), "{:?}", refined.messages);
+    let after = display.screenshot();
+    let places = wall_places(&after);
+    let pictures = pictures_of(&after, &places);
+    assert_eq!(pictures.len(), 16, "sixteen pictures on the wall: {places:?}");
+    assert_ne!(pictures_of(&before, &places), pictures, "they are not those of before");
 }

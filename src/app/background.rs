@@ -22,6 +22,8 @@ pub struct Arrived {
     pub thumbnail: Arc<Picture>,
     /// Whether it looks like a photograph.
     pub is_photo: bool,
+    /// Whether it is so pale that a photograph can be taken for a drawing.
+    pub is_faint: bool,
 }
 
 /// What comes back from the background.
@@ -147,14 +149,30 @@ fn picked(answer: Result<Option<PathBuf>>, arrival: fn(PathBuf) -> Arrival) -> A
 
 fn picture_arrival(name: String, picture: Result<Picture>) -> Arrival {
     match picture {
-        Ok(picture) => Arrival::Picture(Arrived {
-            name,
-            thumbnail: Arc::new(thumbnail(&picture)),
-            is_photo: !data::looks_like_drawing(&picture),
-            picture: Arc::new(picture),
-        }),
+        Ok(picture) => {
+            let thumbnail = thumbnail(&picture);
+            Arrival::Picture(Arrived {
+                name,
+                is_photo: !data::looks_like_drawing(&picture),
+                is_faint: is_faint(&thumbnail),
+                thumbnail: Arc::new(thumbnail),
+                picture: Arc::new(picture),
+            })
+        }
         Err(error) => Arrival::NoPicture(error.into()),
     }
+}
+
+/// Whether a picture is pale all over: ink is darker than this, even a pencil's, and a washed-out photograph is not.
+fn is_faint(picture: &Picture) -> bool {
+    /// The brightness, of 255, that hardly anything in a faint picture is below.
+    const PALE: u32 = 170;
+    /// The share of the pixels that may be darker.
+    const DARK_SHARE: f32 = 0.002;
+    let luma =
+        |pixel: &[u8]| (299 * u32::from(pixel[0]) + 587 * u32::from(pixel[1]) + 114 * u32::from(pixel[2])) / 1000;
+    let dark = picture.rgba().chunks_exact(4).filter(|pixel| luma(pixel) < PALE).count();
+    (dark as f32) < DARK_SHARE * (picture.width() * picture.height()) as f32
 }
 
 /// A path that ends in `.png`, whatever was typed.
@@ -198,6 +216,17 @@ mod tests {
         let small = thumbnail(&Picture::filled(4000, 20, [0; 4]));
         assert!(small.width() <= THUMBNAIL && small.height() >= 1);
         assert_eq!(small.pixel(0, 0), Some([255; 4]));
+    }
+
+    #[test]
+    fn pale_pictures_are_told_from_ink() {
+        let mut picture = Picture::filled(100, 100, [255; 4]);
+        let mut line = |shade: u8| {
+            picture.rgba_mut()[4 * 100 * 40..4 * 100 * 41].fill(shade);
+            is_faint(&picture)
+        };
+        assert!(line(225) && line(180));
+        assert!(!line(120) && !line(0));
     }
 
     #[test]

@@ -1,6 +1,8 @@
 //! The one list of what a person can do: menus, shortcuts, the palette and the tests all read it.
 
-use super::state::{Comparison, Phase, State};
+use super::state::{Comparison, Phase, STARTS, State};
+use crate::data::Treatment;
+use crate::engine::StartFrom;
 use eframe::egui::{Key, KeyboardShortcut, Modifiers};
 
 /// Something the window can do.
@@ -10,6 +12,10 @@ pub enum Command {
     OpenPicture,
     /// Take a picture from the clipboard.
     Paste,
+    /// Take the picture for a line drawing.
+    TreatAsDrawing,
+    /// Take the picture for a photograph, and make its line drawing.
+    TreatAsPhoto,
     /// Open a model file.
     OpenModel,
     /// Write the wall as a PNG.
@@ -26,6 +32,16 @@ pub enum Command {
     Stop,
     /// Start again with the next seed.
     Reroll,
+    /// Whether refinement starts as soon as the samples are there.
+    ToggleRefine,
+    /// Begin at samples of the encoder's posterior.
+    StartFromPosterior,
+    /// Begin at samples of the prior.
+    StartFromPrior,
+    /// Fewer starts.
+    FewerStarts,
+    /// More starts.
+    MoreStarts,
     /// Choose the next better solution.
     BetterSolution,
     /// Choose the next worse solution.
@@ -86,9 +102,11 @@ impl Menu {
 
 impl Command {
     /// All commands, in the order of menus and palette.
-    pub const ALL: [Self; 24] = [
+    pub const ALL: [Self; 31] = [
         Self::OpenPicture,
         Self::Paste,
+        Self::TreatAsDrawing,
+        Self::TreatAsPhoto,
         Self::OpenModel,
         Self::ExportWall,
         Self::Quit,
@@ -97,6 +115,11 @@ impl Command {
         Self::Continue,
         Self::Stop,
         Self::Reroll,
+        Self::ToggleRefine,
+        Self::StartFromPosterior,
+        Self::StartFromPrior,
+        Self::FewerStarts,
+        Self::MoreStarts,
         Self::BetterSolution,
         Self::WorseSolution,
         Self::FollowBest,
@@ -118,6 +141,8 @@ impl Command {
         match self {
             Self::OpenPicture => "Open picture…",
             Self::Paste => "Paste picture",
+            Self::TreatAsDrawing => "Treat as drawing",
+            Self::TreatAsPhoto => "Treat as photograph",
             Self::OpenModel => "Open model…",
             Self::ExportWall => "Export wall…",
             Self::Quit => "Quit",
@@ -126,6 +151,11 @@ impl Command {
             Self::Continue => "Continue",
             Self::Stop => "Stop",
             Self::Reroll => "Re-roll",
+            Self::ToggleRefine => "Refine by itself",
+            Self::StartFromPosterior => "Begin at the posterior",
+            Self::StartFromPrior => "Begin at the prior",
+            Self::FewerStarts => "Fewer starts",
+            Self::MoreStarts => "More starts",
             Self::BetterSolution => "Better solution",
             Self::WorseSolution => "Worse solution",
             Self::FollowBest => "Follow the best solution",
@@ -148,14 +178,23 @@ impl Command {
         match self {
             Self::OpenPicture => "Choose a picture to find counterparts of.",
             Self::Paste => "Use the picture, or the path of a picture, on the clipboard.",
+            Self::TreatAsDrawing => "Take the picture for a line drawing, and bring its strokes to one width.",
+            Self::TreatAsPhoto => "Take the picture for a photograph, and make its line drawing.",
             Self::OpenModel => "Use a model file.",
             Self::ExportWall => "Write the input and its solutions as one labelled PNG.",
             Self::Quit => "Close the window.",
-            Self::Start => "Draw sixteen counterparts with the present seed, and refine them if that is switched on.",
+            Self::Start => "Draw counterparts with the present seed, and refine them if that is switched on.",
             Self::Pause => "Hold refinement; nothing is lost.",
             Self::Continue => "Go on refining the solutions.",
             Self::Stop => "End refinement; the solutions stay.",
             Self::Reroll => "Draw other counterparts with the next seed.",
+            Self::ToggleRefine => "Whether refinement starts as soon as the samples are there.",
+            Self::StartFromPosterior => {
+                "Begin at samples of the encoder's posterior: close to the input from the start."
+            }
+            Self::StartFromPrior => "Begin at samples of the prior N(0, I): more different, and slower to come close.",
+            Self::FewerStarts => "Search from fewer starts: each step is faster.",
+            Self::MoreStarts => "Search from more starts: each step is slower, and more is found.",
             Self::BetterSolution => "Choose the solution that explains the input a little better.",
             Self::WorseSolution => "Choose the solution that explains the input a little worse.",
             Self::FollowBest => "Always show the solution of the lowest loss large.",
@@ -191,6 +230,8 @@ impl Command {
             Self::WorseSolution => command(Key::ArrowRight),
             Self::FollowBest => command(Key::B),
             Self::ResetDirections => command(Key::Backspace),
+            Self::MoreStarts => shifted(Key::ArrowUp),
+            Self::FewerStarts => shifted(Key::ArrowDown),
             Self::CompareDifference => command(Key::Num1),
             Self::CompareHeat => command(Key::Num2),
             Self::CompareSplit => command(Key::Num3),
@@ -201,6 +242,9 @@ impl Command {
             Self::ScaleReset => command(Key::Num0),
             Self::Palette => command(Key::K),
             Self::Shortcuts => Some(KeyboardShortcut::new(Modifiers::NONE, Key::F1)),
+            Self::TreatAsDrawing => shifted(Key::D),
+            Self::TreatAsPhoto => shifted(Key::P),
+            Self::ToggleRefine | Self::StartFromPosterior | Self::StartFromPrior => None,
         }
     }
 
@@ -208,10 +252,12 @@ impl Command {
     pub fn menu(self) -> Menu {
         match self {
             Self::OpenPicture | Self::Paste | Self::OpenModel | Self::ExportWall | Self::Quit => Menu::File,
+            Self::TreatAsDrawing | Self::TreatAsPhoto => Menu::File,
             Self::Start | Self::Pause | Self::Continue | Self::Stop | Self::Reroll | Self::BetterSolution => {
                 Menu::Search
             }
-            Self::WorseSolution | Self::FollowBest | Self::ResetDirections => Menu::Search,
+            Self::WorseSolution | Self::FollowBest | Self::ResetDirections | Self::ToggleRefine => Menu::Search,
+            Self::StartFromPosterior | Self::StartFromPrior | Self::FewerStarts | Self::MoreStarts => Menu::Search,
             Self::CompareDifference | Self::CompareHeat | Self::CompareSplit | Self::ToggleSmooth => Menu::View,
             Self::ToggleTheme | Self::ScaleUp | Self::ScaleDown | Self::ScaleReset => Menu::View,
             Self::Palette | Self::Shortcuts => Menu::Help,
@@ -229,6 +275,13 @@ impl Command {
             Self::Start | Self::Reroll => {
                 state.model.is_some() && state.input.as_ref().is_some_and(|input| input.y.is_some())
             }
+            Self::TreatAsDrawing | Self::TreatAsPhoto => state.choices().is_some(),
+            Self::StartFromPosterior | Self::StartFromPrior => {
+                state.model.as_ref().is_some_and(|model| model.card.has_posterior)
+            }
+            Self::FewerStarts => state.model.is_some() && state.settings.starts > STARTS[0],
+            Self::MoreStarts => state.model.is_some() && state.settings.starts < STARTS[STARTS.len() - 1],
+            Self::ToggleRefine => state.model.is_some(),
             Self::Pause => phase == Some(Phase::Refining),
             Self::Continue => has_solutions && search.is_some_and(|search| search.can_continue()),
             Self::Stop => matches!(phase, Some(Phase::Refining | Phase::Paused)),
@@ -250,6 +303,11 @@ impl Command {
             Self::CompareHeat => Some(settings.comparison == Comparison::Heat),
             Self::CompareSplit => Some(settings.comparison == Comparison::Split),
             Self::ToggleSmooth => Some(settings.smooth),
+            Self::ToggleRefine => Some(settings.refine),
+            Self::StartFromPosterior => Some(settings.from == StartFrom::Posterior),
+            Self::StartFromPrior => Some(settings.from == StartFrom::Prior),
+            Self::TreatAsDrawing => Some(state.choices()?.treatment == Treatment::Drawing),
+            Self::TreatAsPhoto => Some(state.choices()?.treatment == Treatment::EdgesFromPhoto),
             _ => None,
         }
     }
@@ -267,7 +325,8 @@ mod tests {
             for other in &Command::ALL[..i] {
                 assert_ne!(command.label(), other.label());
                 let never_both = [command, *other] == [Command::Continue, Command::Pause];
-                assert!(never_both || command.shortcut() != other.shortcut(), "{command:?} and {other:?}");
+                let differ = command.shortcut().is_none() || command.shortcut() != other.shortcut();
+                assert!(never_both || differ, "{command:?} and {other:?}");
             }
         }
         assert!(Menu::ALL.into_iter().all(|menu| Command::ALL.iter().any(|command| command.menu() == menu)));

@@ -2,12 +2,16 @@
 
 use crate::Picture;
 use crate::data::{Crop, Facing, Fit, Preparation, Treatment};
-use crate::engine::{DIRECTIONS, Ending, Frame, JobId, ModelCard, ModelSource, Problem, ScrubFrame};
+use crate::engine::{DIRECTIONS, Ending, Frame, JobId, ModelCard, ModelSource, Problem, ScrubFrame, StartFrom};
+use crate::model_file::HeldOut;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// The wall is sorted anew at most this often, so that solutions can be followed by eye.
 const SORT_INTERVAL: Duration = Duration::from_millis(600);
+
+/// The numbers of starts to choose from.
+pub const STARTS: [usize; 3] = [8, 16, 32];
 
 /// How the input's picture and its reconstruction are compared.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -32,6 +36,10 @@ pub struct Settings {
     pub refine: bool,
     /// Steps after which refinement ends by itself.
     pub step_limit: usize,
+    /// How many starts the next search has, one of [`STARTS`].
+    pub starts: usize,
+    /// Where they begin.
+    pub from: StartFrom,
     /// The seed of the next search.
     pub seed: u64,
     /// Whether large pictures blend their pixels.
@@ -49,6 +57,8 @@ impl Default for Settings {
             scale: 1.0,
             refine: true,
             step_limit: 500,
+            starts: 16,
+            from: StartFrom::Posterior,
             seed: 1,
             smooth: true,
             comparison: Comparison::default(),
@@ -139,6 +149,8 @@ pub struct Input {
     pub thumbnail: Arc<Picture>,
     /// Whether it looks like a photograph.
     pub is_photo: bool,
+    /// Whether it is so pale that a photograph can be taken for a drawing.
+    pub is_faint: bool,
     /// How it is prepared; decided when there is a model to prepare it for.
     pub choices: Option<Choices>,
     /// What the model sees, when prepared.
@@ -188,6 +200,8 @@ pub struct SearchView {
     pub offsets: [f32; DIRECTIONS],
     /// The newest answer to them.
     pub scrub: Option<Arc<ScrubFrame>>,
+    /// How well y belongs to the images that the model knows, in percent, once it is known: see [`Self::judge`].
+    pub belonging: Option<f32>,
 }
 
 impl SearchView {
@@ -206,6 +220,7 @@ impl SearchView {
             chosen_by_hand: false,
             offsets: [0.0; DIRECTIONS],
             scrub: None,
+            belonging: None,
         }
     }
 
@@ -222,6 +237,19 @@ impl SearchView {
             self.chosen = self.order.first().copied().unwrap_or(0);
         }
         self.frame = Some(frame);
+    }
+
+    /// Judges how well y belongs to the images that the model knows, by the share of held-out images that were
+    /// explained no better. Meaningful only after as many steps as these took, and only by the losses until then, since
+    /// losses go on falling; so it is done once, when they are there, or when every start has settled before.
+    pub fn judge(&mut self, held_out: &HeldOut) {
+        let Some(frame) = self.frame.as_ref().filter(|frame| frame.job == self.job) else { return };
+        let settled = self.phase == Phase::Over(Ending::Settled);
+        let steps = if settled { usize::MAX } else { frame.step };
+        if self.belonging.is_none() && frame.step > 0 {
+            let losses = frame.curves.best_within(held_out.steps.max(1));
+            self.belonging = held_out.belonging_after(&losses, steps);
+        }
     }
 
     /// Place of a start on the wall, from 0.
@@ -315,7 +343,12 @@ impl State {
         self.toasts.drain(..surplus);
     }
 
-    /// The chosen solution's rank, start and present state.
+    /// How the input is prepared, when there is a choice.
+    pub fn choices(&self) -> Option<Choices> {
+        self.input.as_ref().filter(|input| input.original.is_some())?.choices
+    }
+
+    /// The newest pictures of the search.
     pub fn frame(&self) -> Option<&Arc<Frame>> {
         self.search.as_ref()?.frame.as_ref()
     }
@@ -351,6 +384,34 @@ mod tests {
         search.show(frame(job, &[0.1, 1.0, 0.05]), begin + 2 * SORT_INTERVAL);
         search.show(frame(job, &[0.01, 1.0, 0.05]), begin + 3 * SORT_INTERVAL);
         assert_eq!((search.chosen, search.rank(2)), (2, 1));
+    }
+
+    #[test]
+    fn belonging_is_judged_once_by_the_losses_of_as_many_steps_as_were_measured() {
+        let held_out = HeldOut::from_losses(&(0..=100).map(|i| i as f32).collect::<Vec<_>>(), 1, 3);
+        let job = JobId::new();
+        let mut search = SearchView::new(job, Arc::new(Picture::filled(1, 1, [0; 4])), 1);
+        search.phase = Phase::Refining;
+        let after = |job, losses: &[f32]| {
+            let mut frame = (*frame(job, &[0.0])).clone();
+            losses.iter().enumerate().for_each(|(step, &loss)| frame.curves.push(step, &[loss]));
+            frame.step = losses.len();
+            Arc::new(frame)
+        };
+        // Pictures of the search before stay on the wall for a while; they say nothing of this one.
+        search.frame = Some(after(JobId::new(), &[1.0; 9]));
+        search.judge(&held_out);
+        assert_eq!(search.belonging, None);
+        search.show(after(job, &[90.0, 80.0]), Instant::now());
+        search.judge(&held_out);
+        assert_eq!(search.belonging, None, "too early");
+        search.show(after(job, &[90.0, 80.0, 75.0, 10.0, 0.0]), Instant::now());
+        search.judge(&held_out);
+        assert!((search.belonging.unwrap() - 25.0).abs() < 1e-3, "{:?}", search.belonging);
+        search.show(after(job, &[0.0; 9]), Instant::now());
+        search.judge(&held_out);
+        assert!((search.belonging.unwrap() - 25.0).abs() < 1e-3, "further steps change nothing");
+        search.judge(&HeldOut::default());
     }
 
     #[test]

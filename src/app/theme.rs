@@ -19,7 +19,7 @@ pub const CONTROL: f32 = 28.0;
 /// From this width, in points, there is a panel on either side of the solutions.
 pub const WIDE: f32 = 1080.0;
 /// Below this width, in points, everything stands in one column.
-pub const NARROW: f32 = 600.0;
+pub const NARROW: f32 = 680.0;
 
 /// The colours of one theme.
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -35,6 +35,8 @@ pub enum Action {
     Choose(usize),
     /// The sliders moved.
     Scrub,
+    /// The step limit was changed.
+    LimitSteps,
     /// Close a message.
     Dismiss(u64),
 }
@@ -117,10 +119,37 @@ pub fn hint(ctx: &egui::Context, command: Command) -> String {
     }
 }
 
-/// The title of a group of controls.
-pub fn title(ui: &mut egui::Ui, text: &str) {
+/// Height of the line with a group's title, in points.
+pub const HEADING: f32 = 22.0;
+
+/// The title of a group of controls, with more in the same line.
+pub fn heading(ui: &mut egui::Ui, text: &str, more: impl FnOnce(&mut egui::Ui)) {
     let colour = tokens(ui).text;
-    ui.label(RichText::new(text).size(15.0).color(colour));
+    let size = Vec2::new(ui.available_width(), HEADING);
+    ui.allocate_ui_with_layout(size, egui::Layout::left_to_right(egui::Align::Center), |ui| {
+        ui.set_min_size(size);
+        ui.spacing_mut().interact_size.y = HEADING;
+        ui.label(RichText::new(text).size(15.0).color(colour));
+        more(ui);
+    });
+}
+
+/// The title of a group of controls, alone.
+pub fn title(ui: &mut egui::Ui, text: &str) {
+    heading(ui, text, |_| {});
+}
+
+/// A control with its name before it, in a column with others of its kind.
+pub fn row<T>(ui: &mut egui::Ui, name: &str, control: impl FnOnce(&mut egui::Ui) -> T) -> T {
+    /// Width of the names, in points.
+    const NAME: f32 = 68.0;
+    ui.horizontal(|ui| {
+        let (place, _) = ui.allocate_exact_size(Vec2::new(NAME, theme::CONTROL), Sense::hover());
+        let font = egui::FontId::proportional(13.0);
+        ui.painter().text(place.left_center(), Align2::LEFT_CENTER, name, font, tokens(ui).muted);
+        control(ui)
+    })
+    .inner
 }
 
 /// Small text that explains.
@@ -152,6 +181,18 @@ pub fn outline(ui: &egui::Ui, rectangle: Rect, colour: Color32, width: f32) {
     ui.painter().rect_stroke(rectangle.expand(width), radius, Stroke::new(width, colour), egui::StrokeKind::Inside);
 }
 
+/// Shares a width among texts: evenly, or, where one of them would not fit, with the same space around each.
+fn share(width: f32, texts: &[f32]) -> Vec<f32> {
+    /// The least space beside a text, in points.
+    const SPACE: f32 = 5.0;
+    let even = width / texts.len() as f32;
+    if texts.iter().all(|text| text + 2.0 * SPACE <= even) {
+        return vec![even; texts.len()];
+    }
+    let space = (width - texts.iter().sum::<f32>()) / texts.len() as f32;
+    texts.iter().map(|text| text + space).collect()
+}
+
 /// One of a few, side by side, over the full width.
 pub fn segments<T: PartialEq + Copy>(
     ui: &mut egui::Ui,
@@ -163,13 +204,19 @@ pub fn segments<T: PartialEq + Copy>(
     let before = *value;
     let gap = 2.0;
     let width = ui.available_width();
-    let each = (width - gap * (choices.len() + 1) as f32) / choices.len() as f32;
+    let font = egui::FontId::proportional(13.0);
+    let texts: Vec<f32> = choices
+        .iter()
+        .map(|(_, label, _)| ui.painter().layout_no_wrap((*label).to_owned(), font.clone(), tokens.text).size().x)
+        .collect();
+    let widths = share(width - gap * (choices.len() + 1) as f32, &texts);
     let (rectangle, _) = ui.allocate_exact_size(Vec2::new(width, theme::CONTROL), Sense::hover());
     ui.painter().rect_filled(rectangle, CornerRadius::same(theme::RADIUS), tokens.raised);
-    for (i, (choice, label, hint)) in choices.iter().enumerate() {
-        let left = rectangle.left() + gap + i as f32 * (each + gap);
+    let mut left = rectangle.left() + gap;
+    for (i, ((choice, label, hint), each)) in choices.iter().zip(widths).enumerate() {
         let part =
             Rect::from_min_size(egui::pos2(left, rectangle.top() + gap), Vec2::new(each, theme::CONTROL - 2.0 * gap));
+        left += each + gap;
         let chosen = *value == *choice;
         let response = ui.interact(part, egui::Id::unique((name, i)), Sense::click());
         response.widget_info(|| {
@@ -185,8 +232,7 @@ pub fn segments<T: PartialEq + Copy>(
             ui.painter().rect_stroke(part, radius, Stroke::new(1.5, tokens.accent), egui::StrokeKind::Inside);
         }
         let colour = if chosen { tokens.text } else { tokens.muted };
-        let font = egui::FontId::proportional(13.0);
-        ui.painter().text(part.center(), Align2::CENTER_CENTER, label, font, colour);
+        ui.painter().text(part.center(), Align2::CENTER_CENTER, label, font.clone(), colour);
         if response.clicked() {
             *value = *choice;
         }
@@ -209,6 +255,12 @@ pub fn loss_text(loss: f32) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_long_choice_gets_more_of_the_width() {
+        assert_eq!(share(90.0, &[10.0, 20.0, 10.0]), [30.0; 3]);
+        assert_eq!(share(90.0, &[40.0, 20.0, 15.0]), [45.0, 25.0, 20.0]);
+    }
 
     #[test]
     fn losses_are_short() {

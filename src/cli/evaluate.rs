@@ -3,7 +3,7 @@
 use super::inputs::{Overrides, tensor_of};
 use super::interrupt;
 use super::model::ModelOption;
-use super::options::{Compute, Json, Seed};
+use super::options::General;
 use super::progress::Progress;
 use super::train::at_least_one;
 use super::train::images::ImageOptions;
@@ -28,10 +28,6 @@ pub struct Evaluate {
     /// Images that are measured, drawn from the part
     #[arg(long, value_name = "N", default_value_t = 64, value_parser = at_least_one)]
     count: usize,
-    #[command(flatten)]
-    model: ModelOption,
-    #[command(flatten)]
-    overrides: Overrides,
     /// How counterparts are found [default: all ways that the model has]
     #[arg(long, value_enum, value_name = "HOW")]
     how: Vec<HowChoice>,
@@ -42,11 +38,11 @@ pub struct Evaluate {
     #[arg(long, value_name = "N", default_value_t = 100, value_parser = at_least_one)]
     steps: usize,
     #[command(flatten)]
-    seed: Seed,
+    model: ModelOption,
     #[command(flatten)]
-    compute: Compute,
+    overrides: Overrides,
     #[command(flatten)]
-    json: Json,
+    general: General,
 }
 
 /// `--how`.
@@ -62,12 +58,13 @@ enum HowChoice {
 
 impl Evaluate {
     pub(super) fn run(self) -> Result<()> {
-        let device = self.compute.start()?;
+        let device = self.general.compute.start()?;
+        let seed = self.general.seed.seed;
         let model = self.model.open(&device)?;
         let set = ImageOptions::open_part(&self.images, self.part, 2)?;
         // A seeded draw, not the first by name, which may all be of one kind.
         let share = (self.count as f64 / set.len() as f64).min(1.0);
-        let set = set.part(0.0..share, self.seed.seed.wrapping_add(1));
+        let set = set.part(0.0..share, seed.wrapping_add(1));
         let how_prepared = self.overrides.apply(&model.manifest, !self.drawings);
         interrupt::listen();
         let prepared = super::train::images::prepare_set(&set, &how_prepared, 2)?;
@@ -80,7 +77,7 @@ impl Evaluate {
         } else {
             vec![HowChoice::Solve]
         };
-        let settings = Settings { starts: self.starts, steps: self.steps, seed: self.seed.seed };
+        let settings = Settings { starts: self.starts, steps: self.steps, seed };
         let mut all = Vec::new();
         for way in ways {
             let how = match way {
@@ -100,7 +97,7 @@ impl Evaluate {
         if all.is_empty() {
             return Err(Error::new("Nothing was measured."));
         }
-        self.json.write(&json!({ "model": model.manifest.title, "images": set.title(), "measures": all }))
+        self.general.json.write(&json!({ "model": model.manifest.title, "images": set.title(), "measures": all }))
     }
 
     fn say(&self, measures: &Measures) -> Result<()> {
@@ -123,7 +120,7 @@ impl Evaluate {
                 measures.diversity_l1, measures.across_l1
             ),
         ] {
-            self.json.say(&line)?;
+            self.general.json.say(&line)?;
         }
         Ok(())
     }

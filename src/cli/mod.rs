@@ -2,6 +2,7 @@
 
 mod bench;
 mod evaluate;
+mod find;
 mod inputs;
 mod inspect;
 mod interrupt;

@@ -101,6 +101,18 @@ pub struct Json {
     pub json: Option<PathBuf>,
 }
 
+/// What every subcommand is told that finds counterparts.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "General")]
+pub struct General {
+    #[command(flatten)]
+    pub(super) seed: Seed,
+    #[command(flatten)]
+    pub(super) compute: Compute,
+    #[command(flatten)]
+    pub(super) json: Json,
+}
+
 impl Json {
     /// Writes the report, if one was asked for.
     ///

@@ -76,15 +76,14 @@ impl<'a> Solutions<'a> {
         let mut row = vec![Cell::new(input.y.clone(), "")];
         row.extend(order.iter().map(|&i| Cell::new(pictures[i].clone(), format!("{:.4}", found.losses[i]))));
         self.rows.push(row);
-        let best = order.first().map_or(f32::NAN, |&i| found.losses[i]);
         let sorted = |values: &[f32]| order.iter().map(|&i| values[i]).collect::<Vec<f32>>();
         self.reports.push(json!({
             "image": input.name,
             "losses": sorted(&found.losses),
             "l1": sorted(&l1),
             "mean_l1": mean(&l1),
-            // Comparable only with losses that were solved for in the same way.
-            "belonging_percent": self.model.manifest.held_out.belonging(best),
+            // Nothing before as many steps as the held-out images took.
+            "belonging_percent": self.model.manifest.held_out.belonging_after(&found.losses, steps),
             "steps": steps,
             "seconds": seconds,
         }));

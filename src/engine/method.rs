@@ -145,6 +145,7 @@ fn card(model: &Model) -> ModelCard {
         y_kind: manifest.y_kind,
         preparation: manifest.preparation.clone(),
         has_posterior: model.encoder.is_some(),
+        held_out: manifest.held_out.clone(),
         samples: model.samples.iter().cloned().map(Arc::new).collect(),
         licence: manifest.licence.clone(),
     }

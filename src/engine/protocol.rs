@@ -1,6 +1,7 @@
 //! What the window and the engine say to each other.
 
 use crate::data::{Preparation, YKind};
+use crate::model_file::HeldOut;
 use crate::{Error, Picture};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -86,6 +87,13 @@ pub enum Request {
     Continue(JobId),
     /// End refinement; its solutions stay.
     Stop(JobId),
+    /// End a search after another number of steps than it began with.
+    LimitSteps {
+        /// The search.
+        job: JobId,
+        /// Steps from its start; one that has taken more ends after the next.
+        steps: usize,
+    },
     /// Show a solution moved along the posterior's directions. Only the newest counts.
     Scrub {
         /// The search whose solution is moved.
@@ -105,7 +113,7 @@ impl Request {
     pub fn job(&self) -> Option<JobId> {
         match *self {
             Self::LoadModel { job, .. } | Self::Find { job, .. } | Self::Scrub { job, .. } => Some(job),
-            Self::Pause(job) | Self::Continue(job) | Self::Stop(job) => Some(job),
+            Self::Pause(job) | Self::Continue(job) | Self::Stop(job) | Self::LimitSteps { job, .. } => Some(job),
             Self::Panic => None,
         }
     }
@@ -120,6 +128,7 @@ impl Request {
                 old == new
             }
             (Self::Stop(old), Self::Stop(new)) => old == new,
+            (Self::LimitSteps { job: old, .. }, Self::LimitSteps { job: new, .. }) => old == new,
             _ => false,
         }
     }
@@ -144,6 +153,8 @@ pub struct ModelCard {
     pub preparation: Preparation,
     /// Whether there is an encoder, so that samples come at once and there are directions.
     pub has_posterior: bool,
+    /// How well images of Y that training never saw were explained.
+    pub held_out: HeldOut,
     /// Images of Y to try.
     pub samples: Vec<Arc<Picture>>,
     /// The licence of the weights.
@@ -287,6 +298,12 @@ impl Curves {
         Self { stride: 1, losses: vec![Vec::new(); starts] }
     }
 
+    /// The lowest loss of each start within its first `steps` steps; that of a start without points is not finite.
+    pub fn best_within(&self, steps: usize) -> Vec<f32> {
+        let points = steps.div_ceil(self.stride.max(1));
+        self.losses.iter().map(|curve| curve.iter().take(points).copied().fold(f32::INFINITY, f32::min)).collect()
+    }
+
     /// Adds the losses of all starts at a step; steps come in order, and those between the points are left out.
     pub fn push(&mut self, step: usize, losses: &[f32]) {
         if !step.is_multiple_of(self.stride) {
@@ -324,6 +341,17 @@ mod tests {
             assert_eq!(a, (i * curves.stride) as f32);
             assert_eq!(b, 2.0 * a);
         }
+    }
+
+    #[test]
+    fn the_best_of_the_first_steps_stays_what_it_was() {
+        let mut curves = Curves::new(1);
+        for step in 0..Curves::CAPACITY * 3 {
+            curves.push(step, &[1000.0 - step as f32]);
+        }
+        assert_eq!(curves.stride, 4);
+        assert_eq!(curves.best_within(101), [900.0]);
+        assert_eq!(Curves::new(1).best_within(9), [f32::INFINITY]);
     }
 
     #[test]

@@ -113,6 +113,11 @@ impl<M: Method> Session<M> {
                     self.finish(Ending::Stopped, out)?;
                 }
             }
+            Request::LimitSteps { job, steps } => {
+                if let Some(search) = self.search_of(job) {
+                    (search.settings.step_limit, search.limit) = (steps, steps);
+                }
+            }
             Request::Scrub { job, start, offsets } => {
                 let starts = self.search_of(job).map_or(0, |search| search.settings.starts);
                 if start < starts {

@@ -40,6 +40,7 @@ impl Method for Countdown {
             y_kind: crate::data::YKind::AsIs,
             preparation: Default::default(),
             has_posterior: true,
+            held_out: Default::default(),
             samples: Vec::new(),
             licence: String::new(),
         })
@@ -133,15 +134,14 @@ fn samples_come_first_and_the_last_frame_arrives() {
 
 #[test]
 fn frames_are_paced_and_wait_for_the_window() {
-    let bench = Bench::new();
+    let mut bench = Bench::new();
     bench.find(endless());
     std::thread::sleep(Duration::from_millis(300));
     // Nobody looked: one frame, and one fact, and so at most two calls.
     assert!(bench.woken.load(Ordering::SeqCst) <= 2);
     let frame = bench.engine.frame().expect("a frame waits");
     assert_eq!(frame.step, 0, "the frame that was not read is the samples");
-    std::thread::sleep(Duration::from_millis(60));
-    assert!(bench.engine.frame().expect("a newer one").step > 10);
+    bench.until("a frame of a later step", |bench| bench.frames.last().is_some_and(|frame| frame.step > 10));
 }
 
 #[test]
@@ -172,6 +172,21 @@ fn the_step_limit_ends_and_continuing_extends_it() {
     bench.engine.send(Request::Continue(job));
     bench.until("second end", |bench| bench.finished(job) == Some(Ending::StepLimit));
     bench.until("frame", |bench| bench.frames.last().is_some_and(|frame| frame.step == 10));
+}
+
+#[test]
+fn the_step_limit_can_be_changed_while_a_search_runs() {
+    let mut bench = Bench::new();
+    let job = bench.find(endless());
+    bench.until("steps", |bench| bench.frames.last().is_some_and(|frame| frame.step > 3));
+    bench.engine.send(Request::LimitSteps { job: JobId::new(), steps: 1 });
+    bench.engine.send(Request::LimitSteps { job, steps: 2000 });
+    bench.engine.send(Request::LimitSteps { job, steps: 2 });
+    bench.until("end", |bench| bench.finished(job) == Some(Ending::StepLimit));
+    assert!(bench.frames.last().unwrap().step < 2000);
+    bench.events.clear();
+    bench.engine.send(Request::Continue(job));
+    bench.until("the end of two more steps", |bench| bench.finished(job) == Some(Ending::StepLimit));
 }
 
 #[test]

@@ -116,6 +116,15 @@ impl HeldOut {
         Some(100.0 * (1.0 - place / last as f32))
     }
 
+    /// How well an image belongs to Y whose starts reached `losses` after `steps` steps: [`Self::belonging`] of the
+    /// loss that as many starts as were measured with would reach at best, on average over all choices of them. More
+    /// starts thus make no image belong better. `None` when nothing was measured, or after fewer steps than the
+    /// measurement took: losses still fall then, and say nothing yet. After more steps the figure is too high; judge by
+    /// the losses at [`Self::steps`] where they are at hand.
+    pub fn belonging_after(&self, losses: &[f32], steps: usize) -> Option<f32> {
+        if steps < self.steps { None } else { self.belonging(expected_best(losses, self.starts)?) }
+    }
+
     pub(super) fn check(&self) -> Result<()> {
         let ordered = self.percentiles.windows(2).all(|pair| pair[0] <= pair[1]);
         let finite = self.percentiles.iter().all(|value| value.is_finite());
@@ -126,9 +135,43 @@ impl HeldOut {
     }
 }
 
+/// The mean, over all choices of `chosen` of the losses, of the lowest one chosen; losses that are not finite are left
+/// out.
+fn expected_best(losses: &[f32], chosen: usize) -> Option<f32> {
+    let mut sorted: Vec<f32> = losses.iter().copied().filter(|loss| loss.is_finite()).collect();
+    sorted.sort_by(f32::total_cmp);
+    let count = sorted.len();
+    let chosen = chosen.clamp(1, count.max(1));
+    // The probability that the i-th lowest is chosen and none below it: C(count - 1 - i, chosen - 1) / C(count, chosen).
+    let mut probability = chosen as f32 / count as f32;
+    let mut sum = 0.0;
+    for (i, loss) in sorted.iter().enumerate().take(count + 1 - chosen) {
+        sum += probability * loss;
+        probability *= (count - i - chosen) as f32 / (count - 1 - i).max(1) as f32;
+    }
+    (count > 0).then_some(sum)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn more_starts_do_not_make_an_image_belong_better() {
+        assert_eq!(expected_best(&[3.0, 1.0, 2.0], 1), Some(2.0));
+        assert_eq!(expected_best(&[3.0, 1.0, f32::NAN, 2.0], 9), Some(1.0));
+        // Of the pairs of 1, 2 and 3, two have the lowest 1 and one has 2.
+        assert!((expected_best(&[3.0, 1.0, 2.0], 2).unwrap() - 4.0 / 3.0).abs() < 1e-6);
+        assert_eq!(expected_best(&[], 2), None);
+        let held_out = HeldOut::from_losses(&(0..=100).map(|i| i as f32).collect::<Vec<_>>(), 2, 50);
+        let starts: Vec<f32> = (0..16).map(|i| 40.0 + i as f32).collect();
+        let twice: Vec<f32> = starts.iter().chain(&starts).copied().collect();
+        let (few, many) =
+            (held_out.belonging_after(&starts, 50).unwrap(), held_out.belonging_after(&twice, 50).unwrap());
+        assert!((few - many).abs() < 0.5, "{few} and {many}");
+        assert!(few < held_out.belonging(40.0).unwrap() - 3.0);
+        assert_eq!(held_out.belonging_after(&starts, 49), None);
+    }
 
     #[test]
     fn percentiles_and_belonging() {

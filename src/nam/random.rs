@@ -12,7 +12,7 @@ pub(crate) enum Purpose {
     Noise = 4,
     Augmentation = 5,
     Pairs = 6,
-    Fade = 7,
+    Contrast = 7,
 }
 
 /// The source of one purpose at one place (a candidate, a row, a step, an epoch).

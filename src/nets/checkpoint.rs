@@ -159,7 +159,9 @@ impl Checkpoint {
         let found = metadata.remove(KIND).unwrap_or_default();
         if found != kind {
             let found = if found.is_empty() { "nothing that this version of the program trains" } else { &found };
-            return Err(Error::new(format!("{shown} is not a checkpoint of {kind}, but of {found}.")));
+            return Err(Error::new(format!(
+                "{shown} is not a checkpoint of {kind}, but of {found}; resume it with what wrote it, or start anew."
+            )));
         }
         let tensors = candle_core::safetensors::load_buffer(&bytes, &Device::Cpu).because(damaged)?;
         if tensors.values().any(|tensor| ![DType::F32, DType::I64, DType::U32].contains(&tensor.dtype())) {

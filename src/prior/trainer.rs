@@ -361,6 +361,18 @@ mod tests {
     }
 
     #[test]
+    fn averaged_weights_are_calibrated_once_a_step() {
+        let mut trainer = trainer(Method::Sngan);
+        trainer.step().unwrap();
+        let ids = |trainer: &Trainer| -> Vec<_> { trainer.weights().unwrap().iter().map(|(_, t)| t.id()).collect() };
+        let (first, samples) = (ids(&trainer), trainer.samples(2).unwrap());
+        assert_eq!(ids(&trainer), first);
+        trainer.step().unwrap();
+        assert_ne!(ids(&trainer), first);
+        assert_ne!(trainer.samples(2).unwrap(), samples);
+    }
+
+    #[test]
     fn auto_encoders_learn_a_few_pictures() {
         for method in [Method::Vae, Method::Glo] {
             let mut trainer = trainer(method);

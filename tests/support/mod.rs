@@ -4,7 +4,8 @@
 
 use candle_core::Device;
 use counterpart::Picture;
-use counterpart::model_file::{Manifest, Model, Storage};
+use counterpart::data::YKind;
+use counterpart::model_file::{HeldOut, Manifest, Model, Storage};
 use counterpart::nets::{EncoderConfig, GeneratorConfig, MappingConfig, Weights};
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -12,6 +13,11 @@ use std::time::{Duration, Instant};
 /// Writes a model of 32 x 32 pixels whose weights are random: it finds nothing beautiful, but every computation is
 /// the real one.
 pub fn write_random_model(path: &Path) {
+    write_random_model_measured(path, HeldOut::default());
+}
+
+/// The same, of line drawings, with losses that held-out images are said to have had.
+pub fn write_random_model_measured(path: &Path, held_out: HeldOut) {
     let device = Device::Cpu;
     let generator = GeneratorConfig { latent: 16, width: 16, channels: 3, size: 32 };
     let mapping = MappingConfig { width: 8, inputs: 3, outputs: 1, size: 32, skip: false };
@@ -34,6 +40,8 @@ pub fn write_random_model(path: &Path) {
         domain_x: "noise".into(),
         domain_y: "drawings".into(),
         licence: "none needed".into(),
+        y_kind: YKind::Edges,
+        held_out,
         ..Manifest::new(generator, mapping, Some(encoder), None)
     };
     let samples = (0..5).map(|i| drawing(32, 8 + 2 * i)).collect();
@@ -53,6 +61,20 @@ pub fn drawing(size: usize, height: usize) -> Picture {
     for y in top..=bottom {
         dot(&mut picture, left, y);
         dot(&mut picture, right, y);
+    }
+    picture
+}
+
+/// A washed-out photograph: pale ground, a thing hardly darker, and darker thin parts of it.
+pub fn pale_photograph(size: usize) -> Picture {
+    let mut picture = Picture::filled(size, size, [255; 4]);
+    let half = size as f32 / 2.0;
+    for (i, pixel) in picture.rgba_mut().chunks_exact_mut(4).enumerate() {
+        let (x, y) = ((i % size) as f32 - half, (i / size) as f32 - half);
+        let distance = (x / (0.8 * half)).hypot(y / (0.5 * half));
+        if distance < 1.0 {
+            pixel[..3].fill(if distance > 0.97 { 234 } else { 249 });
+        }
     }
     picture
 }

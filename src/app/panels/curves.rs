@@ -21,7 +21,8 @@ pub fn show(ui: &mut egui::Ui, frame: Option<&Frame>, chosen: usize, size: Vec2)
         _ => "Loss curves, empty".into(),
     };
     response.widget_info(|| WidgetInfo::labeled(Role::Image, true, &name));
-    ui.painter().rect_filled(area, PICTURE_RADIUS, tokens.canvas);
+    let hairline = Stroke::new(1.0, tokens.line);
+    ui.painter().rect(area, PICTURE_RADIUS, tokens.canvas, hairline, egui::StrokeKind::Inside);
     let plot = Rect::from_min_max(area.min + Vec2::new(GAP, GAP + 10.0), area.max - Vec2::new(GAP, GAP + 12.0));
     let Some(scale) = frame.and_then(|frame| Scale::of(frame, plot)) else { return };
     let painter = ui.painter_at(area);

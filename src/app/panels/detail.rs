@@ -3,7 +3,7 @@
 use crate::Picture;
 use crate::app::state::Comparison;
 use crate::app::theme::{GAP, tokens};
-use crate::app::widgets::{Scene, Shown, caption, empty, loss_text, outline, segments, title};
+use crate::app::widgets::{HEADING, Scene, Shown, caption, empty, heading, loss_text, outline, segments};
 use crate::engine::Solution;
 use crate::gpu::Mode;
 use eframe::egui::{self, Key, Rect, Sense, Vec2};
@@ -11,6 +11,8 @@ use std::sync::Arc;
 
 /// Height of a caption below a picture.
 const CAPTION: f32 = 20.0;
+/// From this side of the smaller pictures on, in points, captions have room for words.
+const WITH_WORDS: f32 = 124.0;
 /// What differences are multiplied with before they are coloured.
 const GAIN: f32 = 1.0;
 
@@ -19,8 +21,8 @@ pub fn height(width: f32) -> f32 {
     large_side(small_side(width)) + CAPTION + TITLE
 }
 
-/// Height of the title.
-const TITLE: f32 = 30.0;
+/// Height of the title and the gap below it.
+const TITLE: f32 = HEADING + GAP;
 
 /// The large picture and two columns of two smaller ones fill the width.
 fn small_side(width: f32) -> f32 {
@@ -35,7 +37,7 @@ fn large_side(small: f32) -> f32 {
 /// Draws the panel in at most this size.
 pub fn show(ui: &mut egui::Ui, scene: &mut Scene<'_>, area: Vec2) {
     let chosen = Chosen::of(scene);
-    heading(ui, chosen.as_ref());
+    headline(ui, chosen.as_ref());
     let room = (area.y - TITLE - 2.0 * CAPTION - GAP) / 2.0;
     let small = small_side(area.x).min(room).max(60.0);
     let side = large_side(small);
@@ -58,11 +60,12 @@ pub fn show(ui: &mut egui::Ui, scene: &mut Scene<'_>, area: Vec2) {
         "reconstruction",
         reconstruction,
         "The reconstruction T(G(z))",
-        "T(G(z)): reconstruction",
+        if small < WITH_WORDS { "T(G(z))" } else { "T(G(z)): reconstruction" },
     );
     comparison(ui, scene, at(0.0, 1.0), y.as_ref(), reconstruction);
     let controls = Rect::from_min_size(at(1.0, 1.0).min, Vec2::new(small, small + CAPTION));
-    ui.scope_builder(egui::UiBuilder::new().max_rect(controls), |ui| comparison_controls(ui, scene));
+    // Not a scope: what follows the panel comes below all of it.
+    comparison_controls(&mut ui.new_child(egui::UiBuilder::new().max_rect(controls)), scene);
 }
 
 /// The solution shown large: the chosen one, moved by the sliders if they are.
@@ -90,14 +93,13 @@ impl Chosen {
     }
 }
 
-fn heading(ui: &mut egui::Ui, chosen: Option<&Chosen>) {
-    ui.horizontal(|ui| match chosen {
-        Some(chosen) => {
-            title(ui, &format!("Solution {}", chosen.rank + 1));
+fn headline(ui: &mut egui::Ui, chosen: Option<&Chosen>) {
+    let text = chosen.map_or_else(|| "Solution".into(), |chosen| format!("Solution {}", chosen.rank + 1));
+    heading(ui, &text, |ui| {
+        if let Some(chosen) = chosen {
             let moved = if chosen.moved { ", moved by the sliders" } else { "" };
             caption(ui, format!("loss {}{moved}", loss_text(chosen.solution.loss)));
         }
-        None => title(ui, "Solution"),
     });
 }
 

@@ -2,7 +2,7 @@
 
 use crate::app::command::Command;
 use crate::app::theme::{GAP, tokens};
-use crate::app::widgets::{Action, Scene, caption, title};
+use crate::app::widgets::{Action, Scene, caption, heading};
 use crate::engine::DIRECTIONS;
 use eframe::egui::{self, RichText, Vec2};
 
@@ -14,10 +14,10 @@ const ROW: f32 = 18.0;
 
 /// Draws the panel.
 pub fn show(ui: &mut egui::Ui, scene: &mut Scene<'_>) {
-    ui.horizontal(|ui| {
-        title(ui, "Directions");
+    heading(ui, "Directions", |ui| {
         ui.with_layout(egui::Layout::right_to_left(egui::Align::Center), |ui| {
-            let reset = egui::Button::new(RichText::new("Reset").small()).frame_when_inactive(false);
+            ui.spacing_mut().button_padding = Vec2::new(GAP, 2.0);
+            let reset = egui::Button::new(RichText::new("Reset").small());
             let enabled = Command::ResetDirections.enabled(scene.state);
             let response = ui.add_enabled(enabled, reset).on_hover_text(Command::ResetDirections.tooltip());
             if response.clicked() {
@@ -48,7 +48,8 @@ pub fn show(ui: &mut egui::Ui, scene: &mut Scene<'_>) {
 /// One slider; a double click brings it back to the middle.
 fn direction(ui: &mut egui::Ui, i: usize, sigma: Option<f32>, offset: &mut f32) -> bool {
     let tokens = tokens(ui);
-    ui.horizontal(|ui| {
+    let row = Vec2::new(ui.available_width(), ROW);
+    ui.allocate_ui_with_layout(row, egui::Layout::left_to_right(egui::Align::Center), |ui| {
         ui.spacing_mut().item_spacing.x = GAP;
         ui.spacing_mut().interact_size.y = ROW;
         let (place, _) = ui.allocate_exact_size(Vec2::new(12.0, ROW), egui::Sense::hover());
@@ -69,7 +70,7 @@ fn direction(ui: &mut egui::Ui, i: usize, sigma: Option<f32>, offset: &mut f32) 
             changed = true;
         }
         let text = if *offset == 0.0 { "0".into() } else { format!("{:+.1} σ", *offset) };
-        caption(ui, text);
+        ui.with_layout(egui::Layout::right_to_left(egui::Align::Center), |ui| caption(ui, text));
         let hint = sigma.map_or_else(String::new, |sigma| {
             format!("Standard deviation {sigma:.2}. A double click brings the slider back to the middle.")
         });

@@ -1,5 +1,6 @@
 //! The picture given, how it is prepared, and what the model sees of it.
 
+use super::belonging;
 use crate::app::command::Command;
 use crate::app::state::{Choices, Input};
 use crate::app::theme::{GAP, SECTION, tokens};
@@ -10,25 +11,53 @@ use eframe::egui::{self, Rect, Role, Sense, Vec2, WidgetInfo};
 
 /// Height of the place for the picture as it came.
 const ORIGINAL_HEIGHT: f32 = 108.0;
-/// Samples side by side.
-const SAMPLES_A_ROW: usize = 5;
+/// The largest that y is drawn, in points.
+const SEEN: f32 = 300.0;
+/// From this width on, in points, the picture and y stand side by side.
+const SIDE_BY_SIDE: f32 = 400.0;
+/// The smallest and largest side of a sample, in points.
+const SAMPLE_SIDES: (f32, f32) = (36.0, 80.0);
+/// The gap between samples, in points.
+const SAMPLE_GAP: f32 = 6.0;
 /// Samples shown at most.
 const SAMPLES: usize = 20;
 
 /// Draws the panel.
 pub fn show(ui: &mut egui::Ui, scene: &mut Scene<'_>) {
+    if ui.available_width() >= SIDE_BY_SIDE {
+        ui.columns(2, |columns| {
+            // Columns are justified, which text must not be.
+            let layout = egui::Layout::top_down(egui::Align::Min);
+            columns[0].with_layout(layout, |ui| {
+                given(ui, scene);
+                ui.add_space(SECTION - GAP);
+                preparation(ui, scene);
+            });
+            columns[1].with_layout(layout, |ui| what_the_model_sees(ui, scene));
+        });
+    } else {
+        given(ui, scene);
+        ui.add_space(SECTION - GAP);
+        what_the_model_sees(ui, scene);
+        preparation(ui, scene);
+    }
+    ui.add_space(SECTION - GAP);
+    samples(ui, scene);
+}
+
+fn given(ui: &mut egui::Ui, scene: &mut Scene<'_>) {
     title(ui, "Picture");
     original(ui, scene);
     ui.horizontal_wrapped(|ui| {
         scene.command(ui, Command::OpenPicture);
         scene.command(ui, Command::Paste);
     });
-    ui.add_space(SECTION - GAP);
+}
+
+fn what_the_model_sees(ui: &mut egui::Ui, scene: &mut Scene<'_>) {
     title(ui, "What the model sees");
     seen(ui, scene);
-    preparation(ui, scene);
-    ui.add_space(SECTION - GAP);
-    samples(ui, scene);
+    belonging::show(ui, scene);
 }
 
 /// The picture as it came: a place to drop on, and a button that opens.
@@ -99,7 +128,7 @@ fn dashed_outline(r: Rect) -> [egui::Pos2; 5] {
 
 /// y, exactly as the model sees it, as large as the panel allows.
 fn seen(ui: &mut egui::Ui, scene: &mut Scene<'_>) {
-    let side = ui.available_width().min(260.0);
+    let side = ui.available_width().min(SEEN);
     let (rectangle, _) = ui.allocate_exact_size(Vec2::splat(side), Sense::hover());
     let y = scene.state.input.as_ref().and_then(|input| input.y.clone());
     match y {
@@ -161,6 +190,14 @@ fn preparation(ui: &mut egui::Ui, scene: &mut Scene<'_>) {
     }
 }
 
+/// Samples side by side and the side of each: as few rows as their smallest size allows, as even as they can be.
+fn arrange(count: usize, width: f32) -> (usize, f32) {
+    let most = (((width + SAMPLE_GAP) / (SAMPLE_SIDES.0 + SAMPLE_GAP)).floor() as usize).max(1);
+    let columns = count.div_ceil(count.div_ceil(most).max(1)).max(1);
+    let side = (width - SAMPLE_GAP * (columns - 1) as f32) / columns as f32;
+    (columns, side.min(SAMPLE_SIDES.1))
+}
+
 /// Images of Y that came with the model.
 fn samples(ui: &mut egui::Ui, scene: &mut Scene<'_>) {
     let Some(card) = scene.state.model.as_ref().map(|model| model.card.clone()) else { return };
@@ -168,14 +205,13 @@ fn samples(ui: &mut egui::Ui, scene: &mut Scene<'_>) {
         return;
     }
     title(ui, "Samples");
-    let gap = 6.0;
-    let side = ((ui.available_width() - gap * (SAMPLES_A_ROW - 1) as f32) / SAMPLES_A_ROW as f32).min(72.0);
     let count = card.samples.len().min(SAMPLES);
-    let size = Vec2::new(ui.available_width(), count.div_ceil(SAMPLES_A_ROW) as f32 * (side + gap));
+    let (columns, side) = arrange(count, ui.available_width());
+    let size = Vec2::new(ui.available_width(), count.div_ceil(columns) as f32 * (side + SAMPLE_GAP));
     let (area, _) = ui.allocate_exact_size(size, Sense::hover());
     let current = scene.state.input.as_ref().and_then(|input| input.y.clone());
     for (i, sample) in card.samples.iter().take(SAMPLES).enumerate() {
-        let place = Vec2::new((i % SAMPLES_A_ROW) as f32, (i / SAMPLES_A_ROW) as f32) * (side + gap);
+        let place = Vec2::new((i % columns) as f32, (i / columns) as f32) * (side + SAMPLE_GAP);
         let rectangle = Rect::from_min_size(area.min + place, Vec2::splat(side));
         let shown = Shown {
             key: egui::Id::unique(("sample", i)),
@@ -194,6 +230,23 @@ fn samples(ui: &mut egui::Ui, scene: &mut Scene<'_>) {
         }
         if response.clicked() {
             scene.actions.push(Action::UseSample(i));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn samples_stand_in_even_rows() {
+        assert_eq!(arrange(12, 268.0).0, 6);
+        assert_eq!(arrange(12, 520.0).0, 12);
+        assert_eq!(arrange(5, 268.0).0, 5);
+        assert_eq!(arrange(7, 268.0).0, 4);
+        for count in 1..=SAMPLES {
+            let (columns, side) = arrange(count, 238.0);
+            assert!(columns as f32 * (side + SAMPLE_GAP) - SAMPLE_GAP <= 238.1 && side >= SAMPLE_SIDES.0);
         }
     }
 }

@@ -1,5 +1,6 @@
 //! The window's panels, a file each.
 
+pub mod belonging;
 pub mod curves;
 pub mod detail;
 pub mod directions;

@@ -3,7 +3,7 @@
 use crate::app::command::Command;
 use crate::app::state::Toast;
 use crate::app::theme::{GAP, MARGIN, tokens};
-use crate::app::widgets::{Action, Scene, caption, title};
+use crate::app::widgets::{Action, Scene, caption, heading};
 use eframe::egui::{self, Align2, Frame, Key, Margin, RichText, Role, Vec2, WidgetInfo};
 
 /// Draws everything that lies over the window.
@@ -74,8 +74,8 @@ fn message(ui: &mut egui::Ui, scene: &mut Scene<'_>, toast: &Toast) {
 fn palette(ui: &mut egui::Ui, scene: &mut Scene<'_>) {
     let mut text = scene.state.palette.clone().unwrap_or_default();
     let mut run = None;
-    let modal = egui::Modal::new(egui::Id::unique("palette")).show(ui.ctx(), |ui| {
-        ui.set_width(380.0);
+    let modal = sheet(ui, "palette").show(ui.ctx(), |ui| {
+        ui.set_width(fitting(ui, 400.0));
         let field = egui::TextEdit::singleline(&mut text).hint_text("Find a command").desired_width(f32::INFINITY);
         let response = ui.add(field.margin(Margin::symmetric(10, 8)));
         response.widget_info(|| WidgetInfo::labeled(Role::TextInput, true, "Find a command"));
@@ -83,10 +83,9 @@ fn palette(ui: &mut egui::Ui, scene: &mut Scene<'_>) {
         let found = matches(&text, scene);
         let enter = ui.input(|input| input.key_pressed(Key::Enter));
         for (i, &command) in found.iter().take(10).enumerate() {
-            let mut button = egui::Button::selectable(i == 0, command.label());
-            if let Some(keys) = command.shortcut() {
-                button = button.shortcut_text(ui.ctx().format_shortcut(&keys));
-            }
+            // Without keys an empty text keeps the name on the left.
+            let keys = command.shortcut().map_or_else(String::new, |keys| ui.ctx().format_shortcut(&keys));
+            let button = egui::Button::selectable(i == 0, command.label()).shortcut_text(keys);
             let clicked = ui.add_sized(Vec2::new(ui.available_width(), 28.0), button).clicked();
             if clicked || (enter && i == 0) {
                 run = Some(command);
@@ -115,29 +114,45 @@ fn matches(text: &str, scene: &Scene<'_>) -> Vec<Command> {
         .collect()
 }
 
+/// The window's own sheets, with the margin of panels.
+fn sheet(ui: &egui::Ui, name: &str) -> egui::Modal {
+    egui::Modal::new(egui::Id::unique(name)).frame(Frame::popup(ui.style()).inner_margin(Margin::same(MARGIN)))
+}
+
+/// The width, or what the window has of it.
+fn fitting(ui: &egui::Ui, width: f32) -> f32 {
+    width.min(ui.ctx().content_rect().width() - 6.0 * f32::from(MARGIN))
+}
+
 fn shortcuts(ui: &mut egui::Ui, scene: &mut Scene<'_>) {
-    let modal = egui::Modal::new(egui::Id::unique("shortcuts")).show(ui.ctx(), |ui| {
-        ui.set_width(440.0);
-        title(ui, "Keyboard shortcuts");
-        ui.add_space(GAP);
-        egui::ScrollArea::vertical().max_height(ui.ctx().content_rect().height() - 160.0).show(ui, |ui| {
-            egui::Grid::new("shortcuts").num_columns(2).spacing(Vec2::new(24.0, 5.0)).show(ui, |ui| {
-                for command in Command::ALL {
-                    if let Some(keys) = command.shortcut() {
-                        ui.label(command.label());
-                        caption(ui, ui.ctx().format_shortcut(&keys));
-                        ui.end_row();
-                    }
-                }
-                for (what, keys) in [
-                    ("Next control", "Tab"),
-                    ("On the wall: choose", "Arrow keys, Home, End"),
-                    ("Press what has the focus", "Enter or Space"),
-                    ("Move a slider or the divider", "Arrow keys"),
-                ] {
-                    ui.label(what);
-                    caption(ui, keys);
-                    ui.end_row();
+    let mut lines: Vec<(&str, String)> = Command::ALL
+        .into_iter()
+        .filter_map(|command| Some((command.label(), ui.ctx().format_shortcut(&command.shortcut()?))))
+        .collect();
+    lines.extend(
+        [
+            ("Next control", "Tab"),
+            ("Choose on the wall", "Arrow keys, Home, End"),
+            ("Press what has the focus", "Enter or Space"),
+            ("Move a slider or the divider", "Arrow keys"),
+        ]
+        .map(|(what, keys)| (what, keys.to_owned())),
+    );
+    let screen = ui.ctx().content_rect();
+    let columns = if screen.width() >= 780.0 { 2 } else { 1 };
+    let modal = sheet(ui, "shortcuts").show(ui.ctx(), |ui| {
+        ui.set_width(fitting(ui, 340.0 * columns as f32));
+        heading(ui, "Keyboard shortcuts", |_| {});
+        let height = screen.height() - 180.0;
+        let scroll = egui::ScrollArea::vertical().auto_shrink([false, true]);
+        scroll.max_height(height).min_scrolled_height(height).show(ui, |ui| {
+            // Beside the scroll bar of a low window.
+            ui.set_max_width(ui.available_width() - 2.0 * GAP);
+            ui.spacing_mut().item_spacing.x = 4.0 * GAP;
+            ui.columns(columns, |columns| {
+                let each = lines.len().div_ceil(columns.len());
+                for (ui, lines) in columns.iter_mut().zip(lines.chunks(each)) {
+                    lines.iter().for_each(|(what, keys)| line(ui, what, keys));
                 }
             });
         });
@@ -149,13 +164,27 @@ fn shortcuts(ui: &mut egui::Ui, scene: &mut Scene<'_>) {
     }
 }
 
+/// What is done on the left, its keys on the right.
+fn line(ui: &mut egui::Ui, what: &str, keys: &str) {
+    ui.scope(|ui| {
+        ui.spacing_mut().interact_size.y = 20.0;
+        ui.horizontal(|ui| {
+            ui.label(what);
+            ui.with_layout(egui::Layout::right_to_left(egui::Align::Center), |ui| caption(ui, keys));
+        });
+    });
+}
+
 /// A veil over the window that says a picture can be let go anywhere.
 pub fn veil(ui: &egui::Ui) {
     let tokens = tokens(ui);
     let screen = ui.ctx().content_rect();
     let painter = ui.ctx().layer_painter(egui::LayerId::new(egui::Order::Foreground, egui::Id::unique("veil")));
     painter.rect_filled(screen, 0.0, tokens.canvas.gamma_multiply(0.82));
-    painter.rect_stroke(screen.shrink(12.0), 12.0, egui::Stroke::new(2.0, tokens.accent), egui::StrokeKind::Inside);
-    let font = egui::FontId::proportional(24.0);
-    painter.text(screen.center(), Align2::CENTER_CENTER, "Drop the picture anywhere", font, tokens.text);
+    painter.rect_stroke(screen.shrink(6.0), 10.0, egui::Stroke::new(2.0, tokens.accent), egui::StrokeKind::Inside);
+    let font = egui::FontId::proportional(22.0);
+    let text = painter.layout_no_wrap("Drop the picture anywhere".to_owned(), font, tokens.text);
+    let plate = egui::Rect::from_center_size(screen.center(), text.size() + Vec2::new(48.0, 32.0));
+    painter.rect(plate, 10.0, tokens.panel, egui::Stroke::new(1.0, tokens.accent), egui::StrokeKind::Inside);
+    painter.galley(plate.center() - text.size() / 2.0, text, tokens.text);
 }

@@ -5,18 +5,32 @@ use crate::app::theme::{GAP, tokens};
 use crate::app::widgets::{Action, Scene, hint};
 use eframe::egui::{self, RichText};
 
+/// From this width on, in points, the bar has room for the program's name.
+const WITH_TITLE: f32 = 500.0;
+/// From this width on, in points, it has room for the theme's switch, too.
+const WITH_THEME: f32 = 560.0;
+
+/// The mark of what is chosen in a menu; the window's font has it.
+const CHECKED: &str = "•";
+
 /// Draws the bar.
 pub fn show(ui: &mut egui::Ui, scene: &mut Scene<'_>) {
     ui.horizontal_centered(|ui| {
-        let text = tokens(ui).text;
-        ui.label(RichText::new("Counterpart").size(17.0).color(text));
-        ui.add_space(GAP);
+        let (text, width) = (tokens(ui).text, ui.available_width());
+        if width >= WITH_TITLE {
+            ui.label(RichText::new("Counterpart").size(17.0).color(text));
+            ui.add_space(GAP);
+        }
         menus(ui, scene);
         ui.with_layout(egui::Layout::right_to_left(egui::Align::Center), |ui| {
+            ui.spacing_mut().item_spacing.x = GAP;
             let dark = ui.visuals().dark_mode;
-            let theme = ui.button(if dark { "Light" } else { "Dark" });
-            if theme.on_hover_text(hint(ui.ctx(), Command::ToggleTheme)).clicked() {
-                scene.actions.push(Action::Run(Command::ToggleTheme));
+            // In a narrow window the menu has it.
+            if width >= WITH_THEME {
+                let theme = ui.button(if dark { "Light" } else { "Dark" });
+                if theme.on_hover_text(hint(ui.ctx(), Command::ToggleTheme)).clicked() {
+                    scene.actions.push(Action::Run(Command::ToggleTheme));
+                }
             }
             model_chooser(ui, scene);
         });
@@ -33,23 +47,16 @@ fn menus(ui: &mut egui::Ui, scene: &mut Scene<'_>) {
             for command in Command::ALL.into_iter().filter(|command| command.menu() == menu) {
                 menu_entry(ui, scene, command);
             }
-            if menu == Menu::Search {
-                ui.separator();
-                ui.checkbox(&mut scene.state.settings.refine, "Refine by itself")
-                    .on_hover_text("Whether refinement starts as soon as the samples are there.");
-            }
         });
     }
 }
 
 fn menu_entry(ui: &mut egui::Ui, scene: &mut Scene<'_>, command: Command) {
-    let mut button = egui::Button::new(command.label()).frame_when_inactive(false);
-    if let Some(keys) = command.shortcut() {
-        button = button.shortcut_text(ui.ctx().format_shortcut(&keys));
-    }
-    if let Some(checked) = command.checked(scene.state) {
-        button = button.selected(checked);
-    }
+    let checked = command.checked(scene.state) == Some(true);
+    let keys = command.shortcut().map_or_else(String::new, |keys| ui.ctx().format_shortcut(&keys));
+    // A mark as well as a colour.
+    let keys = if checked { format!("{CHECKED} {keys}") } else { keys };
+    let button = egui::Button::new(command.label()).frame_when_inactive(false).shortcut_text(keys).selected(checked);
     if ui.add_enabled(command.enabled(scene.state), button).on_hover_text(command.tooltip()).clicked() {
         scene.actions.push(Action::Run(command));
         ui.close();
@@ -65,7 +72,8 @@ fn model_chooser(ui: &mut egui::Ui, scene: &mut Scene<'_>) {
         (None, None) => "Choose a model".to_owned(),
     };
     let mut chosen = None;
-    let response = egui::ComboBox::from_id_salt("model").selected_text(label.clone()).show_ui(ui, |ui| {
+    let chooser = egui::ComboBox::from_id_salt("model").selected_text(label.clone()).truncate();
+    let response = chooser.show_ui(ui, |ui| {
         ui.set_min_width(260.0);
         for (i, model) in state.models.iter().enumerate() {
             if ui.selectable_label(current == Some(&model.source), &model.label).clicked() {

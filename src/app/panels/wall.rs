@@ -1,8 +1,8 @@
 //! The wall of solutions, the best first.
 
-use crate::app::state::Phase;
+use crate::app::state::{Phase, State};
 use crate::app::theme::{GAP, tokens};
-use crate::app::widgets::{Action, Scene, Shown, caption, loss_text, outline, title};
+use crate::app::widgets::{Action, Scene, Shown, caption, heading, loss_text, outline};
 use crate::gpu::Mode;
 use eframe::egui::{self, Align2, Key, Rect, RichText, Sense, Vec2};
 
@@ -34,16 +34,27 @@ pub fn arrange(count: usize, area: Vec2) -> (usize, f32) {
     (columns, ((area.x - GAP * (columns - 1) as f32) / columns as f32).min(SIDES.1))
 }
 
+/// Pictures on the wall, or places for them.
+pub fn count(state: &State) -> usize {
+    state.frame().map_or(state.settings.starts, |frame| frame.solutions.len())
+}
+
 /// Height that the wall wants of an area of this width.
 pub fn height(count: usize, area: Vec2) -> f32 {
     let (columns, side) = arrange(count, area);
     count.max(1).div_ceil(columns) as f32 * (side + LABEL + GAP)
 }
 
+/// Height of a wall of so many columns that fill a width.
+pub fn height_of_columns(count: usize, columns: usize, width: f32) -> f32 {
+    let side = (width - GAP * (columns - 1) as f32) / columns as f32;
+    count.div_ceil(columns) as f32 * (side + LABEL + GAP)
+}
+
 /// Draws the wall; `area` is what it may take below its title.
 pub fn show(ui: &mut egui::Ui, scene: &mut Scene<'_>, area: Vec2) {
-    heading(ui, scene);
-    let count = scene.state.frame().map_or(16, |frame| frame.solutions.len());
+    headline(ui, scene);
+    let count = count(scene.state);
     let (columns, side) = arrange(count, area);
     let rows = count.div_ceil(columns);
     let size = Vec2::new(columns as f32 * (side + GAP) - GAP, rows as f32 * (side + LABEL + GAP));
@@ -108,9 +119,8 @@ fn cell_id(rank: usize) -> egui::Id {
     egui::Id::unique(("solution", rank))
 }
 
-fn heading(ui: &mut egui::Ui, scene: &Scene<'_>) {
-    ui.horizontal(|ui| {
-        title(ui, "Counterparts");
+fn headline(ui: &mut egui::Ui, scene: &Scene<'_>) {
+    heading(ui, "Counterparts", |ui| {
         let text = match &scene.state.search {
             None => String::new(),
             Some(search) => match search.phase {
@@ -174,6 +184,14 @@ mod tests {
         for width in (60..2000).step_by(37) {
             let (columns, side) = arrange(16, Vec2::new(width as f32, 400.0));
             assert!(columns as f32 * (side + GAP) - GAP <= width as f32 + 0.1);
+        }
+    }
+
+    #[test]
+    fn a_wall_of_so_many_columns_fills_its_width() {
+        for count in [8, 16, 32] {
+            let (columns, side) = arrange(count, Vec2::new(520.0, height_of_columns(count, 4, 520.0)));
+            assert_eq!((columns, side), (4, 124.0), "{count} pictures");
         }
     }
 

@@ -1,11 +1,11 @@
 //! `counterpart train mapping`: T (and E) on images of Y, with the generator frozen; the result is a model file.
 
-use super::drive::{Run, Schedule, at_least_one, check_rate, drive};
+use super::drive::{Run, at_least_one, check_rate, drive};
 use super::files::Files;
-use super::images::{ImageOptions, Prepared};
+use super::images::Prepared;
 use super::mapping_settings::MappingSettings;
+use super::options::TrainingOptions;
 use crate::cli::inputs::pictures_of;
-use crate::cli::options::{Compute, Seed};
 use crate::cli::progress::Progress;
 use crate::cli::{interrupt, loss, output};
 use crate::data::{Images, Preparation, YKind};
@@ -27,6 +27,10 @@ const COLUMNS: usize = 16;
 #[command(after_help = "Beside M.safetensors stand M.checkpoint (what --resume goes on from; give it the same \
                         options), M.samples.png (rows: y, T(G(z)), G(z); then the same of held-out images) and \
                         M.losses.jsonl.")]
+#[command(mut_arg("out", |out| out.value_name("M.safetensors").help("Where the model goes")))]
+#[command(mut_arg("licence", |licence| {
+    licence.help("The licence of the model and its data, added to that of the prior")
+}))]
 pub struct TrainMapping {
     /// How the mapping is trained
     #[arg(long, value_enum, default_value = "vae-nam")]
@@ -52,27 +56,15 @@ pub struct TrainMapping {
     #[command(flatten)]
     settings: MappingSettings,
     #[command(flatten)]
-    images: ImageOptions,
+    common: TrainingOptions,
     #[command(flatten)]
-    result: ResultOptions,
-    #[command(flatten)]
-    schedule: Schedule,
-    #[command(flatten)]
-    seed: Seed,
-    #[command(flatten)]
-    compute: Compute,
+    model: ModelOptions,
 }
 
-/// What becomes of the result.
+/// What the model is made of.
 #[derive(Args, Debug)]
 #[command(next_help_heading = "Result")]
-struct ResultOptions {
-    /// Where the model goes
-    #[arg(long, value_name = "M.safetensors")]
-    out: PathBuf,
-    /// Goes on from the checkpoint beside OUT
-    #[arg(long)]
-    resume: bool,
+struct ModelOptions {
     /// What the model is called
     #[arg(long, value_name = "TEXT", default_value = "Untitled")]
     title: String,
@@ -82,9 +74,6 @@ struct ResultOptions {
     /// What a person gives
     #[arg(long, value_name = "TEXT", default_value = "Y")]
     domain_y: String,
-    /// The licence of the model and its data, added to that of the prior
-    #[arg(long, value_name = "TEXT", default_value = "")]
-    licence: String,
     /// Images that training does not see; their losses tell how well an image belongs to Y
     #[arg(long, value_name = "N", default_value_t = 128, value_parser = at_least_one)]
     held_out: usize,
@@ -149,8 +138,8 @@ impl TrainMapping {
         for (option, rate) in self.settings.rates() {
             check_rate(option, rate)?;
         }
-        let files = Files::new(&self.result.out, self.result.resume)?;
-        let device = self.compute.start()?;
+        let files = self.common.files()?;
+        let device = self.common.compute.start()?;
         let prior: Part<GeneratorConfig> = Part::open(&self.prior, &device)?;
         let perceptual =
             self.perceptual.as_ref().map(|path| Part::<PerceptualConfig>::open(path, &device)).transpose()?;
@@ -172,27 +161,27 @@ impl TrainMapping {
             )));
         }
         let treatment = y_kind.treatment(!self.drawings);
-        let held_out = self.result.held_out;
+        let held_out = self.model.held_out;
         let Prepared { pictures, title, preparation } =
-            self.images.prepare(prior.config.size, treatment, held_out + 2)?;
+            self.common.images.prepare(prior.config.size, treatment, held_out + 2)?;
         let images = Images::from_pictures(&pictures, channels)?;
         drop(pictures);
-        let (images, held) = hold_out(&images, held_out, self.seed.seed)?;
+        let (images, held) = hold_out(&images, held_out, self.common.seed.seed)?;
         let generator = Arc::new(Generator::new(&prior.config, &Params::frozen(prior.weights.clone()))?);
         let perceptual_network = match &perceptual {
             Some(part) => Some(Arc::new(Perceptual::new(&part.config, &Params::frozen(part.weights.clone()))?)),
             None => None,
         };
         let count = images.len();
-        let seed = self.seed.seed;
-        let resume = self.result.resume.then(|| files.checkpoint());
+        let seed = self.common.seed.seed;
+        let resume = self.common.result.resume.then(|| files.checkpoint());
         let settings = &self.settings;
         let shapes = settings.shapes(self.method, &prior.config, channels);
         let given = Given { generator, images, perceptual: perceptual_network };
         let trainer = settings.trainer(self.method, shapes, loss, seed, given, &device, resume.as_deref())?;
         let mut run =
             MappingRun { options: self, prior, perceptual, trainer, held, device, title, preparation, y_kind, count };
-        let schedule = run.options.schedule;
+        let schedule = run.options.common.schedule;
         let what = format!("Training on {count} images");
         let (finished, seconds) = drive(&mut run, &what, &files, schedule)?;
         if finished {
@@ -267,7 +256,7 @@ impl Run for MappingRun {
 
 impl MappingRun {
     fn storage(&self) -> Storage {
-        match self.options.result.storage {
+        match self.options.model.storage {
             StorageChoice::F16 => Storage::F16,
             StorageChoice::F32 => Storage::F32,
         }
@@ -275,12 +264,12 @@ impl MappingRun {
 
     /// Measures the held-out images and writes the model with what came out.
     fn finish(&self, files: &Files, seconds: f64) -> Result<()> {
-        let ResultOptions { held_out, held_out_starts, held_out_steps, .. } = self.options.result;
+        let ModelOptions { held_out, held_out_starts, held_out_steps, .. } = self.options.model;
         let settings = HeldOutSettings {
             images: held_out,
             starts: held_out_starts,
             steps: held_out_steps,
-            seed: self.options.seed.seed,
+            seed: self.options.common.seed.seed,
         };
         // Measured as it will be used: with the weights as they are stored.
         let unmeasured = Model::open(files.out(), &self.device)?;
@@ -308,7 +297,7 @@ impl MappingRun {
     }
 
     fn model(&self, seconds: f64, held_out: HeldOut) -> Result<Model> {
-        let result = &self.options.result;
+        let about = &self.options.model;
         let mut weights = Weights::default();
         let mapping = self.trainer.mapping_weights()?;
         weights.extend_below("generator.", &self.prior.weights);
@@ -326,15 +315,15 @@ impl MappingRun {
         training.push(self.record(seconds, &held_out));
         let parts = [Some(&self.prior.about), self.perceptual.as_ref().map(|part| &part.about)];
         let mut licences: Vec<&str> = parts.into_iter().flatten().map(|about| about.licence.as_str()).collect();
-        licences.push(&result.licence);
+        licences.push(&self.options.common.result.licence);
         licences.retain(|licence| !licence.is_empty());
         licences.dedup();
         let encoder_config = networks.encoder.as_ref().map(|encoder| *encoder.config());
         let perceptual_config = self.perceptual.as_ref().map(|part| part.config.clone());
         let manifest = Manifest {
-            title: result.title.clone(),
-            domain_x: result.domain_x.clone(),
-            domain_y: result.domain_y.clone(),
+            title: about.title.clone(),
+            domain_x: about.domain_x.clone(),
+            domain_y: about.domain_y.clone(),
             loss: networks.loss.clone(),
             y_kind: self.y_kind,
             preparation: self.preparation.clone(),
@@ -343,7 +332,7 @@ impl MappingRun {
             licence: licences.join("; "),
             ..Manifest::new(self.prior.config.clone(), *networks.mapping.config(), encoder_config, perceptual_config)
         };
-        let rows: Vec<usize> = (0..result.samples.min(self.held.len())).collect();
+        let rows: Vec<usize> = (0..about.samples.min(self.held.len())).collect();
         let samples = if rows.is_empty() { Vec::new() } else { pictures_of(&self.held.batch(&rows, &Device::Cpu)?)? };
         Model::new(manifest, weights, samples, &self.device)
     }
@@ -359,7 +348,7 @@ impl MappingRun {
             method: self.options.method.name().into(),
             data: self.title.clone(),
             images: self.count,
-            seed: self.options.seed.seed,
+            seed: self.options.common.seed.seed,
             steps: self.trainer.step_count(),
             batch: settings.batch(self.count),
             seconds,

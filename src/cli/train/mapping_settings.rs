@@ -3,7 +3,7 @@
 use super::drive::at_least_one;
 use super::mapping::{MethodChoice, check_shape};
 use crate::model_file::LossConfig;
-use crate::nam::train::{Given, NamSettings, NamTrainer, Trainer, VaeNamSettings, VaeNamTrainer};
+use crate::nam::train::{Contrast, Given, NamSettings, NamTrainer, Trainer, VaeNamSettings, VaeNamTrainer};
 use crate::nets::{EncoderConfig, GeneratorConfig, MappingConfig};
 use crate::{Error, Result};
 use candle_core::Device;
@@ -60,10 +60,14 @@ pub struct MappingSettings {
     /// Shifts images by at most so many pixels (ae-nam, vae-nam)
     #[arg(long, value_name = "PIXELS", default_value_t = 2)]
     shift: usize,
-    /// The mapping learns from what the generator draws faded towards white by up to this share, so that a drawing's
-    /// counterparts are not all dark
-    #[arg(long, value_name = "SHARE", default_value_t = 0.0)]
-    fade: f32,
+    /// The mapping learns from what the generator draws at a mean darkness drawn from this range (0: white, 1: black)
+    /// whatever its own, so that a drawing's counterparts are not all dark [default: as it is]
+    #[arg(long, value_name = "LEAST:MOST", value_parser = contrast)]
+    contrast: Option<Contrast>,
+    /// The weight of the KL divergence of all posteriors together from the prior: the counterparts of many images are
+    /// then as varied as the domain X, not all of the kind that is explained most easily (vae-nam)
+    #[arg(long, value_name = "WEIGHT", default_value_t = 0.0)]
+    aggregate: f64,
 }
 
 impl MappingSettings {
@@ -82,15 +86,12 @@ impl MappingSettings {
     /// # Errors
     /// With the option's name.
     pub fn check(&self) -> Result<()> {
-        let weights = [("beta", self.beta), ("warm-up-beta", self.warm_up_beta)];
+        let weights = [("beta", self.beta), ("warm-up-beta", self.warm_up_beta), ("aggregate", self.aggregate)];
         let all = weights.into_iter().chain([("start-deviation", f64::from(self.start_deviation))]);
         for (option, value) in all.chain([("decay-from", self.decay_from)]) {
             if !(value.is_finite() && value >= 0.0) {
                 return Err(Error::new(format!("--{option} must be a number from 0 up; {value} is not.")));
             }
-        }
-        if !(0.0..1.0).contains(&self.fade) {
-            return Err(Error::new(format!("--fade must be a share from 0 to below 1; {} is not.", self.fade)));
         }
         Ok(())
     }
@@ -144,7 +145,7 @@ impl MappingSettings {
                 learning_rate_mapping: self.learning_rate_mapping.unwrap_or(default.learning_rate_mapping),
                 decay_from: self.decay_from,
                 start_deviation: self.start_deviation,
-                fade: self.fade,
+                contrast: self.contrast,
                 mapping,
                 loss,
             };
@@ -171,7 +172,8 @@ impl MappingSettings {
             warm_up_beta: if variational { self.warm_up_beta } else { default.warm_up_beta },
             warm_up_epochs: self.warm_up_epochs,
             shift: self.shift,
-            fade: self.fade,
+            contrast: self.contrast,
+            aggregate: if variational { self.aggregate } else { default.aggregate },
             mapping,
             encoder,
             loss,
@@ -187,7 +189,9 @@ impl MappingSettings {
             put("learning-rate-mapping", rate.to_string());
         }
         put("decay-from", self.decay_from.to_string());
-        put("fade", self.fade.to_string());
+        if let Some(Contrast { least, most }) = self.contrast {
+            put("contrast", format!("{least}:{most}"));
+        }
         match method {
             MethodChoice::Nam => {
                 put("learning-rate-codes", self.learning_rate_codes.to_string());
@@ -200,9 +204,32 @@ impl MappingSettings {
         }
         if method == MethodChoice::VaeNam {
             put("beta", self.beta.to_string());
+            put("aggregate", self.aggregate.to_string());
             put("warm-up-beta", self.warm_up_beta.to_string());
             put("warm-up-epochs", self.warm_up_epochs.to_string());
         }
         record
+    }
+}
+
+/// Reads LEAST:MOST.
+fn contrast(text: &str) -> Result<Contrast, String> {
+    let wrong = || "it must be two numbers between 0 and 1, the lower first, as in 0.05:0.25".to_owned();
+    let (least, most) = text.split_once(':').ok_or_else(wrong)?;
+    let (least, most) = (least.parse().map_err(|_| wrong())?, most.parse().map_err(|_| wrong())?);
+    let range = Contrast { least, most };
+    if range.is_possible() { Ok(range) } else { Err(wrong()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ranges_of_darkness_are_read() {
+        assert_eq!(contrast("0.05:0.25"), Ok(Contrast { least: 0.05, most: 0.25 }));
+        for wrong in ["0.1", "0.3:0.1", "0:0.5", "a:b", "0.1:nan"] {
+            assert!(contrast(wrong).is_err(), "{wrong}");
+        }
     }
 }

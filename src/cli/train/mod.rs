@@ -5,6 +5,7 @@ mod files;
 pub(super) mod images;
 mod mapping;
 mod mapping_settings;
+mod options;
 mod prior;
 mod student;
 

@@ -1,9 +1,8 @@
 //! `counterpart train prior`: a generator of the domain X.
 
-use super::drive::{Run, Schedule, at_least_one, check_rate, drive};
-use super::files::Files;
-use super::images::{ImageOptions, Prepared};
-use crate::cli::options::{Compute, Seed};
+use super::drive::{Run, at_least_one, check_rate, drive};
+use super::images::Prepared;
+use super::options::TrainingOptions;
 use crate::cli::output;
 use crate::data::{Augmentation, Images, Preparation, Treatment};
 use crate::model_file::{About, Part, Storage, TrainingRecord};
@@ -12,7 +11,7 @@ use crate::prior::{Method, Settings, Trainer};
 use crate::{Error, Picture, Result};
 use clap::{Args, ValueEnum};
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// Pictures on a sheet of samples, and how many stand in a row.
 const SAMPLES: (usize, usize) = (64, 8);
@@ -21,6 +20,10 @@ const SAMPLES: (usize, usize) = (64, 8);
 #[derive(Args, Debug)]
 #[command(after_help = "Beside OUT.safetensors stand OUT.checkpoint (what --resume goes on from; settings, batch and \
                         seed come from it), OUT.samples.png and OUT.losses.jsonl.")]
+#[command(mut_arg("out", |out| out.value_name("G.safetensors").help("Where the generator goes")))]
+#[command(mut_arg("licence", |licence| {
+    licence.help("What the images' licence is and where they come from, for the manifest")
+}))]
 pub struct Prior {
     /// How the generator learns the domain
     #[arg(long, value_enum, default_value = "sngan")]
@@ -41,26 +44,14 @@ pub struct Prior {
     #[arg(long, value_name = "F", default_value_t = 64, value_parser = at_least_one)]
     critic_width: usize,
     #[command(flatten)]
-    images: ImageOptions,
-    #[command(flatten)]
     training: Training,
     #[command(flatten)]
-    schedule: Schedule,
-    #[command(flatten)]
-    seed: Seed,
-    #[command(flatten)]
-    compute: Compute,
+    common: TrainingOptions,
 }
 
 #[derive(Args, Debug)]
 #[command(next_help_heading = "Training")]
 struct Training {
-    /// Where the generator goes
-    #[arg(long, value_name = "G.safetensors")]
-    out: PathBuf,
-    /// Goes on from the checkpoint beside OUT
-    #[arg(long)]
-    resume: bool,
     /// Steps of the whole training [default: 10000; resumed: as it was]
     #[arg(long, value_name = "N", value_parser = at_least_one)]
     steps: Option<usize>,
@@ -88,9 +79,6 @@ struct Training {
     /// Mirrors every second image: only for domains without a side
     #[arg(long)]
     flip: bool,
-    /// What the images' licence is and where they come from, for the manifest
-    #[arg(long, value_name = "TEXT", default_value = "")]
-    licence: String,
 }
 
 /// `--method`.
@@ -139,7 +127,7 @@ impl Prior {
             average: training.ema,
             kl: training.kl,
             augmentation: Augmentation { shift: training.shift, flip: training.flip },
-            seed: self.seed.seed,
+            seed: self.common.seed.seed,
         };
         settings.check()?;
         Ok(settings)
@@ -148,19 +136,19 @@ impl Prior {
     pub(super) fn run(self) -> Result<()> {
         let settings = self.settings()?;
         crate::model_file::Network::shapes(&settings.generator)?;
-        let files = Files::new(&self.training.out, self.training.resume)?;
-        let device = self.compute.start()?;
+        let files = self.common.files()?;
+        let device = self.common.compute.start()?;
         let treatment = if self.channels == 1 { Treatment::Grey } else { Treatment::AsIs };
-        let Prepared { pictures, title, preparation } = self.images.prepare(self.size, treatment, 2)?;
+        let Prepared { pictures, title, preparation } = self.common.images.prepare(self.size, treatment, 2)?;
         let images = Images::from_pictures(&pictures, self.channels)?;
-        let trainer = if self.training.resume {
+        let trainer = if self.common.result.resume {
             Trainer::resume(&files.checkpoint(), self.training.steps, images.clone(), &device)?
         } else {
             Trainer::new(settings, images.clone(), &device)?
         };
         let what = format!("Training on {} images", images.len());
         let mut run = PriorRun { trainer, images: images.len(), title, preparation, options: self };
-        let schedule = run.options.schedule;
+        let schedule = run.options.common.schedule;
         let (finished, seconds) = drive(&mut run, &what, &files, schedule)?;
         if finished {
             let (out, took) = (files.out().display(), output::duration(seconds));
@@ -223,7 +211,7 @@ impl Run for PriorRun {
         let about = About {
             training: vec![record],
             preparation: self.preparation.clone(),
-            licence: self.options.training.licence.clone(),
+            licence: self.options.common.result.licence.clone(),
         };
         Part { config: settings.generator.clone(), weights: self.trainer.weights()?, about }.save(path, Storage::F32)
     }

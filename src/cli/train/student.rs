@@ -1,10 +1,9 @@
 //! `counterpart train student`: a small perceptual network that judges as a large one does, to travel in model files.
 
-use super::drive::{Run, Schedule, at_least_one, check_rate, drive};
-use super::files::Files;
-use super::images::{ImageOptions, Prepared};
+use super::drive::{Run, at_least_one, check_rate, drive};
+use super::images::Prepared;
+use super::options::TrainingOptions;
 use crate::cli::inputs::pictures_of;
-use crate::cli::options::{Compute, Seed};
 use crate::cli::output;
 use crate::data::{Images, Preparation, Treatment};
 use crate::model_file::{About, Part, Storage, TrainingRecord};
@@ -26,6 +25,10 @@ const SAMPLES: usize = 8;
 #[command(after_help = "The student learns from the images and from line drawings of them (--no-drawings: from the \
                         images alone). Beside P.safetensors stand P.checkpoint, P.samples.png (columns: image, then \
                         the mean of each level of the teacher and of the student) and P.losses.jsonl.")]
+#[command(mut_arg("out", |out| out.value_name("P.safetensors").help("Where the student goes")))]
+#[command(mut_arg("licence", |licence| {
+    licence.help("What the licence is of the teacher and of the images, for the manifest")
+}))]
 pub struct TrainStudent {
     /// The teacher: VGG16, VGG19, the normalised VGG19 or SqueezeNet 1.0
     #[arg(long, value_name = "FILE")]
@@ -41,26 +44,14 @@ pub struct TrainStudent {
     #[arg(long)]
     no_drawings: bool,
     #[command(flatten)]
-    images: ImageOptions,
-    #[command(flatten)]
     training: Training,
     #[command(flatten)]
-    schedule: Schedule,
-    #[command(flatten)]
-    seed: Seed,
-    #[command(flatten)]
-    compute: Compute,
+    common: TrainingOptions,
 }
 
 #[derive(Args, Debug)]
 #[command(next_help_heading = "Training")]
 struct Training {
-    /// Where the student goes
-    #[arg(long, value_name = "P.safetensors")]
-    out: PathBuf,
-    /// Goes on from the checkpoint beside OUT
-    #[arg(long)]
-    resume: bool,
     /// Steps of the whole training
     #[arg(long, value_name = "N", default_value_t = 3000, value_parser = at_least_one)]
     steps: usize,
@@ -79,9 +70,6 @@ struct Training {
     /// Images that training does not see, to measure how well the student predicts its teacher
     #[arg(long, value_name = "N", default_value_t = 200, value_parser = at_least_one)]
     held_out: usize,
-    /// What the licence is of the teacher and of the images, for the manifest
-    #[arg(long, value_name = "TEXT", default_value = "")]
-    licence: String,
 }
 
 impl TrainStudent {
@@ -98,14 +86,14 @@ impl TrainStudent {
         };
         let student = PerceptualConfig { widths: vec![a, a, b, b, c, c], ..PerceptualConfig::default() };
         crate::model_file::Network::shapes(&student)?;
-        let seed = self.seed.seed;
+        let seed = self.common.seed.seed;
         Ok(StudentSettings { seed, steps, pairs, learning_rate, decay_from, distance_weight, student })
     }
 
     pub(super) fn run(self) -> Result<()> {
         let settings = self.settings()?;
-        let files = Files::new(&self.training.out, self.training.resume)?;
-        let device = self.compute.start()?;
+        let files = self.common.files()?;
+        let device = self.common.compute.start()?;
         let teacher: Part<PerceptualConfig> = Part::open(&self.teacher, &device)?;
         let teacher = Arc::new(Perceptual::new(&teacher.config, &Params::frozen(teacher.weights))?);
         let held_out = self.training.held_out;
@@ -116,22 +104,22 @@ impl TrainStudent {
         let (mut sets, mut held) = (Vec::new(), Vec::new());
         let (mut title, mut preparation) = (String::new(), Preparation::default());
         for treatment in treatments {
-            let prepared = self.images.prepare(self.size, treatment, held_out + 2)?;
+            let prepared = self.common.images.prepare(self.size, treatment, held_out + 2)?;
             let images = Images::from_pictures(&prepared.pictures, 3)?;
-            let (kept, apart) = hold_out(&images, held_out, self.seed.seed)?;
+            let (kept, apart) = hold_out(&images, held_out, self.common.seed.seed)?;
             sets.push(kept);
             held.push(apart);
             Prepared { title, preparation, .. } = prepared;
         }
         let count = sets.iter().map(Images::len).sum();
-        let trainer = if self.training.resume {
+        let trainer = if self.common.result.resume {
             StudentTrainer::resume(&files.checkpoint(), teacher.clone(), sets, &device)?
         } else {
             StudentTrainer::new(settings, teacher.clone(), sets, &device)?
         };
         let mut run = StudentRun { trainer, teacher, held, count, title, preparation, device, options: self };
         let what = format!("Training on {count} images");
-        let schedule = run.options.schedule;
+        let schedule = run.options.common.schedule;
         let (finished, seconds) = drive(&mut run, &what, &files, schedule)?;
         if finished {
             let out = files.out().display();
@@ -215,7 +203,7 @@ impl Run for StudentRun {
         let about = About {
             training: vec![record],
             preparation: self.preparation.clone(),
-            licence: self.options.training.licence.clone(),
+            licence: self.options.common.result.licence.clone(),
         };
         Part { config: settings.student.clone(), weights: self.trainer.weights()?, about }.save(path, Storage::F32)
     }
@@ -229,7 +217,7 @@ impl StudentRun {
         for (held, name) in self.held.iter().zip(["images", "drawings"]) {
             let pairs = held.len();
             let Agreement { different, distorted, all, .. } =
-                agreement(&student, &self.teacher, held, pairs, self.options.seed.seed, &self.device)?;
+                agreement(&student, &self.teacher, held, pairs, self.options.common.seed.seed, &self.device)?;
             quality.insert(format!("{name}, different pairs"), f64::from(different));
             quality.insert(format!("{name}, distorted copies"), f64::from(distorted));
             quality.insert(format!("{name}, all pairs"), f64::from(all));

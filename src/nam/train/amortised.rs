@@ -1,6 +1,6 @@
 //! AE-NAM and VAE-NAM: the mapping and an encoder, fitted together (Hoshen, NeurIPS 2018).
 
-use super::fade::faded;
+use super::contrast::Contrast;
 use super::given::{Given, State};
 use super::order::Order;
 use super::{Preview, TrainReport, Trainer, decayed, finite};
@@ -48,8 +48,11 @@ pub struct VaeNamSettings {
     pub warm_up_epochs: usize,
     /// Images are moved by up to so many pixels.
     pub shift: usize,
-    /// T sees what G draws faded towards white by up to this share; 0: as it is.
-    pub fade: f32,
+    /// The range of mean darkness that what G draws is brought to before T sees it; none: as it is.
+    pub contrast: Option<Contrast>,
+    /// The weight of the divergence of all posteriors together, [`loss::aggregate_kl`]: without it every y gets
+    /// counterparts of the kind that T explains most easily.
+    pub aggregate: f64,
     /// The shape of T.
     pub mapping: MappingConfig,
     /// The shape of E.
@@ -73,7 +76,8 @@ impl Default for VaeNamSettings {
             warm_up_beta: 1e-6,
             warm_up_epochs: 4,
             shift: 2,
-            fade: 0.0,
+            contrast: None,
+            aggregate: 0.0,
             mapping: MappingConfig::default(),
             encoder: EncoderConfig::default(),
             loss: LossConfig::default(),
@@ -196,7 +200,10 @@ impl Trainer for VaeNamTrainer {
             posterior.mu.clone()
         };
         let x = self.given.generator.forward(&z, Statistics::Running)?;
-        let x = faded(&x, self.settings.fade, &mut source(seed, Purpose::Fade, step))?;
+        let x = match self.settings.contrast {
+            Some(contrast) => contrast.apply(&x, &mut source(seed, Purpose::Contrast, step))?,
+            None => x,
+        };
         let reconstruction = self.mapping.forward(&x, Statistics::Batch)?;
         let losses = loss::reconstruction(&self.settings.loss, perceptual, &reconstruction, &target)?;
         let mean = losses.mean_all()?;
@@ -206,6 +213,10 @@ impl Trainer for VaeNamTrainer {
             ((&mean + (&kl * beta)?)?, Some(kl.to_scalar::<f32>()?))
         } else {
             (mean.clone(), None)
+        };
+        let total = match self.settings.aggregate {
+            0.0 => total,
+            weight => (total + (loss::aggregate_kl(&posterior)? * weight)?)?,
         };
         let loss = finite(total.to_scalar()?, self.step + 1)?;
         let gradients = total.backward()?;

@@ -1,6 +1,6 @@
 //! NAM: the mapping and one latent code for every image of Y, fitted together ([NAM] eq. 4).
 
-use super::fade::faded;
+use super::contrast::Contrast;
 use super::given::{Given, State};
 use super::order::Order;
 use super::{Preview, TrainReport, Trainer, decayed, finite};
@@ -36,8 +36,8 @@ pub struct NamSettings {
     pub decay_from: f64,
     /// Codes start at N(0, deviation^2): 0.01 in the authors' code, 1 for codes as the prior's.
     pub start_deviation: f32,
-    /// T sees what G draws faded towards white by up to this share; 0: as it is.
-    pub fade: f32,
+    /// The range of mean darkness that what G draws is brought to before T sees it; none: as it is.
+    pub contrast: Option<Contrast>,
     /// The shape of T.
     pub mapping: MappingConfig,
     /// The reconstruction loss.
@@ -54,7 +54,7 @@ impl Default for NamSettings {
             learning_rate_mapping: 0.001,
             decay_from: 1.0,
             start_deviation: 0.01,
-            fade: 0.0,
+            contrast: None,
             mapping: MappingConfig::default(),
             loss: LossConfig::default(),
         }
@@ -164,7 +164,12 @@ impl Trainer for NamTrainer {
         let target = Target::new(&self.settings.loss, perceptual, &y)?;
         let z = Var::from_tensor(&self.code_batch(&rows)?)?;
         let x = self.given.generator.forward(&z, Statistics::Running)?;
-        let x = faded(&x, self.settings.fade, &mut source(self.settings.seed, Purpose::Fade, self.step as u64))?;
+        let x = match self.settings.contrast {
+            Some(contrast) => {
+                contrast.apply(&x, &mut source(self.settings.seed, Purpose::Contrast, self.step as u64))?
+            }
+            None => x,
+        };
         let reconstruction = self.mapping.forward(&x, Statistics::Batch)?;
         let losses = loss::reconstruction(&self.settings.loss, perceptual, &reconstruction, &target)?;
         let mean = losses.mean_all()?;

@@ -6,13 +6,14 @@
 //! that was never stopped (with the same number of threads, on the same device).
 
 mod amortised;
-mod fade;
+mod contrast;
 mod given;
 mod held_out;
 mod joint;
 mod order;
 
 pub use amortised::{VaeNamSettings, VaeNamTrainer};
+pub use contrast::Contrast;
 pub use given::Given;
 pub use held_out::{HeldOutSettings, held_out_losses};
 pub use joint::{NamSettings, NamTrainer};

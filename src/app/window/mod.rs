@@ -1,0 +1,203 @@
+//! The window itself, and what it does in every frame: take in what arrived, run commands, draw.
+
+mod arrivals;
+mod commands;
+mod layout;
+mod requests;
+
+use super::background::Background;
+use super::desktop::Desktop;
+use super::panels;
+use super::report::{Observed, Reporter};
+use super::state::{ModelChoice, Phase, State};
+use super::theme;
+use super::widgets::Scene;
+use crate::Result;
+use crate::engine::{Engine, Wake};
+use crate::gpu::Painter;
+use eframe::egui;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// A message that is no failure goes after this time.
+const MESSAGE_TIME: Duration = Duration::from_secs(6);
+
+/// What a window is made of; tests bring their own parts.
+pub struct Parts {
+    /// Starts the engine, given what wakes the window.
+    pub engine: Box<dyn FnOnce(Wake) -> Result<Engine>>,
+    /// Dialogs and clipboard.
+    pub desktop: Arc<dyn Desktop>,
+    /// Models to choose from; the first is loaded.
+    pub models: Vec<ModelChoice>,
+    /// A picture to begin with.
+    pub picture: Option<PathBuf>,
+    /// What the person set.
+    pub settings: super::state::Settings,
+    /// Where to write figures about the window, and when the program began.
+    pub report: Option<(PathBuf, Instant)>,
+    /// Redraw all the time while refining, to measure frames.
+    pub animate: bool,
+}
+
+/// The window.
+pub struct Window {
+    state: State,
+    engine: Engine,
+    background: Background,
+    painter: Painter,
+    reporter: Option<Reporter>,
+    animate: bool,
+    applied: Option<(Option<bool>, f32)>,
+    /// Whether the samples of the next search are refined; the first sample of a model is not.
+    refine_next: bool,
+    /// Whether a text field has the focus.
+    editing: bool,
+    pasted_text: Option<String>,
+}
+
+impl Window {
+    /// A window in the making.
+    ///
+    /// # Errors
+    /// When the system gives no thread.
+    pub fn new(creation: &eframe::CreationContext<'_>, parts: Parts) -> Result<Self> {
+        let ctx = creation.egui_ctx.clone();
+        theme::install(&ctx);
+        // One frame, not the two that `request_repaint` costs from another thread.
+        let wake: Wake = Arc::new(move || ctx.request_repaint_after(Duration::from_millis(1)));
+        let mut state = State::default();
+        (state.models, state.settings, state.renderer) = (parts.models, parts.settings, renderer(creation));
+        let mut window = Self {
+            engine: (parts.engine)(wake.clone())?,
+            background: Background::new(parts.desktop, wake),
+            painter: Painter::new(creation.wgpu_render_state.as_ref()),
+            reporter: parts.report.map(|(path, begin)| Reporter::new(path, begin)),
+            animate: parts.animate,
+            applied: None,
+            refine_next: true,
+            editing: false,
+            pasted_text: None,
+            state,
+        };
+        if let Some(first) = window.state.models.first().map(|model| model.source.clone()) {
+            window.load(first);
+        }
+        if let Some(path) = parts.picture {
+            window.read(&path);
+        }
+        Ok(window)
+    }
+
+    /// What the window knows, for tests.
+    pub fn state(&self) -> &State {
+        &self.state
+    }
+
+    fn apply_settings(&mut self, ctx: &egui::Context) {
+        let wanted = (self.state.settings.dark, self.state.settings.scale);
+        if self.applied != Some(wanted) {
+            self.applied = Some(wanted);
+            ctx.set_theme(match wanted.0 {
+                None => egui::ThemePreference::System,
+                Some(true) => egui::ThemePreference::Dark,
+                Some(false) => egui::ThemePreference::Light,
+            });
+            ctx.set_zoom_factor(wanted.1);
+        }
+    }
+
+    fn take_drops(&mut self, ctx: &egui::Context) {
+        let (hovering, dropped) =
+            ctx.input(|input| (!input.raw.hovered_files.is_empty(), input.raw.dropped_files.clone()));
+        self.state.hovering = hovering;
+        if let Some(first) = dropped.first() {
+            self.read(first.path());
+            if dropped.len() > 1 {
+                self.state.tell(format!("One picture at a time: the first of {} was taken.", dropped.len()));
+            }
+        }
+    }
+
+    fn forget_messages(&mut self, ctx: &egui::Context) {
+        let now = Instant::now();
+        self.state.toasts.retain(|toast| toast.is_error || now - toast.since < MESSAGE_TIME);
+        if self.state.toasts.iter().any(|toast| !toast.is_error) {
+            ctx.request_repaint_after(MESSAGE_TIME);
+        }
+    }
+}
+
+impl eframe::App for Window {
+    fn logic(&mut self, ctx: &egui::Context, frame: &mut eframe::Frame) {
+        let refining = self.state.search.as_ref().is_some_and(|search| search.phase == Phase::Refining);
+        if let Some(reporter) = &mut self.reporter {
+            reporter.frame(&Observed { work: frame.info().cpu_usage, refining, state: &self.state });
+            // The report speaks of a frame when the next begins.
+            let soon = if refining && self.animate { Duration::ZERO } else { Duration::from_millis(100) };
+            ctx.request_repaint_after(soon);
+        }
+        self.apply_settings(ctx);
+        self.drain();
+        self.take_drops(ctx);
+        self.shortcuts(ctx);
+        self.forget_messages(ctx);
+    }
+
+    fn ui(&mut self, ui: &mut egui::Ui, _: &mut eframe::Frame) {
+        let mut actions = Vec::new();
+        let mut scene = Scene { state: &mut self.state, painter: &mut self.painter, actions: &mut actions };
+        layout::lay_out(ui, &mut scene);
+        panels::overlays::show(ui, &mut scene);
+        if self.state.hovering {
+            panels::overlays::veil(ui);
+        }
+        let ctx = ui.ctx().clone();
+        for action in actions {
+            self.act(action, &ctx);
+        }
+    }
+
+    fn on_exit(&mut self, _: Option<&eframe::glow::Context>) {
+        if let Some(reporter) = &mut self.reporter {
+            reporter.write();
+        }
+    }
+
+    fn clear_color(&self, visuals: &egui::Visuals) -> [f32; 4] {
+        visuals.panel_fill.to_normalized_gamma_f32()
+    }
+
+    /// Pasting is ours, because reading the clipboard may block; text that was pasted goes to the field in focus.
+    fn raw_input_hook(&mut self, _: &egui::Context, input: &mut egui::RawInput) {
+        if let Some(text) = self.pasted_text.take() {
+            input.events.push(egui::Event::Paste(text));
+        }
+        let mut copies = Vec::new();
+        for event in &input.events {
+            if let egui::Event::Key { key, pressed: true, modifiers, .. } = event
+                && modifiers.command
+            {
+                match key {
+                    egui::Key::C => copies.push(egui::Event::Copy),
+                    egui::Key::X => copies.push(egui::Event::Cut),
+                    _ => {}
+                }
+            }
+        }
+        input.events.extend(copies);
+    }
+}
+
+/// What draws the window, for the status line.
+fn renderer(creation: &eframe::CreationContext<'_>) -> String {
+    match &creation.wgpu_render_state {
+        Some(state) => {
+            let info = state.adapter.get_info();
+            let name = info.name.split(" (").next().unwrap_or_default().to_owned();
+            format!("{} on {name}", info.backend)
+        }
+        None => "OpenGL".into(),
+    }
+}

@@ -1,0 +1,49 @@
+//! The options that all trainings share.
+
+use super::drive::Schedule;
+use super::files::Files;
+use super::images::ImageOptions;
+use crate::Result;
+use crate::cli::options::{Compute, Seed};
+use clap::Args;
+use std::path::PathBuf;
+
+/// What every training is told. What `--out` and `--licence` are of, each says with `mut_arg`.
+#[derive(Args, Debug)]
+pub struct TrainingOptions {
+    #[command(flatten)]
+    pub images: ImageOptions,
+    #[command(flatten)]
+    pub result: ResultOptions,
+    #[command(flatten)]
+    pub schedule: Schedule,
+    #[command(flatten)]
+    pub seed: Seed,
+    #[command(flatten)]
+    pub compute: Compute,
+}
+
+/// What becomes of the result.
+#[derive(Args, Debug)]
+#[command(next_help_heading = "Result")]
+pub struct ResultOptions {
+    /// Where the result goes
+    #[arg(long, value_name = "OUT.safetensors")]
+    out: PathBuf,
+    /// Goes on from the checkpoint beside OUT
+    #[arg(long)]
+    pub resume: bool,
+    /// The licence of the result, for the manifest
+    #[arg(long, value_name = "TEXT", default_value = "")]
+    pub licence: String,
+}
+
+impl TrainingOptions {
+    /// The files of the training.
+    ///
+    /// # Errors
+    /// As [`Files::new`].
+    pub fn files(&self) -> Result<Files> {
+        Files::new(&self.result.out, self.result.resume)
+    }
+}
