@@ -16,6 +16,7 @@ pub mod nam;
 pub mod nets;
 pub mod ops;
 pub mod picture;
+pub mod plan;
 pub mod prior;
 
 pub use error::{Because, Error, Result};

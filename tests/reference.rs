@@ -14,6 +14,7 @@ use counterpart::nets::{
     Encoder, EncoderConfig, Generator, GeneratorConfig, Mapping, MappingConfig, Params, Perceptual, PerceptualConfig,
     Statistics, Weights,
 };
+use counterpart::plan;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -72,6 +73,8 @@ fn check_generator(size: usize) {
         let z = Var::from_tensor(&tensor(&case, "in.z")).unwrap();
         let x = generator.forward(&z, Statistics::Running).unwrap();
         check(&format!("{file}: G(z)"), &x, &tensor(&case, "out.x"), FORWARD);
+        let planned = plan::generate(&generator, &tensor(&case, "in.z")).unwrap();
+        check(&format!("{file}: G(z) as planned"), &planned, &tensor(&case, "out.x"), FORWARD);
         let gradients = backward(&x, &tensor(&case, "in.cotangent"));
         check(&format!("{file}: gradient in z"), gradients.get(&z).unwrap(), &tensor(&case, "grad.z"), GRADIENT);
     }
@@ -97,6 +100,9 @@ fn check_encoder(size: usize) {
     let posterior = encoder.forward(&y, Statistics::Running).unwrap();
     check("mu", &posterior.mu, &mu, FORWARD);
     check("log sigma^2", &posterior.log_var, &tensor(&case, "out.log_var"), FORWARD);
+    let planned = plan::encode(&encoder, &y).unwrap();
+    check("mu as planned", &planned.mu, &mu, FORWARD);
+    check("log sigma^2 as planned", &planned.log_var, &tensor(&case, "out.log_var"), FORWARD);
     let kl = loss::kl(&posterior).unwrap().mean_keepdim(0).unwrap();
     check("KL", &kl, &tensor(&case, "out.kl"), FORWARD);
 }
@@ -127,6 +133,10 @@ fn check_mapping_eval(size: usize) {
         let x = Var::from_tensor(&tensor(&case, "in.x")).unwrap();
         let y = mapping.forward(&x, Statistics::Running).unwrap();
         check("T(x)", &y, &tensor(&case, "out.y"), FORWARD);
+        if !params.is_trainable() {
+            let planned = plan::map(&mapping, &tensor(&case, "in.x")).unwrap();
+            check("T(x) as planned", &planned, &tensor(&case, "out.y"), FORWARD);
+        }
         let gradients = backward(&y, &tensor(&case, "in.cotangent"));
         check("gradient in x", gradients.get(&x).unwrap(), &tensor(&case, "grad.x"), GRADIENT);
     }

@@ -3,8 +3,9 @@
 use super::loss::{self, Target};
 use super::networks::Networks;
 use super::random::{Purpose, normals, source};
-use crate::nets::Statistics;
 use crate::nets::encoder::Posterior;
+use crate::nets::{Generator, Statistics};
+use crate::plan::{self, Solving, Targets};
 use crate::{Error, Result};
 use candle_core::{D, Tensor};
 use serde::{Deserialize, Serialize};
@@ -22,7 +23,21 @@ pub fn posterior(networks: &dyn Networks, y: &Tensor) -> Result<Posterior> {
             "This model has no encoder, so it cannot draw counterparts at once; start from random codes instead.",
         )
     })?;
-    encoder.forward(y, Statistics::Running)
+    match plan::encode(encoder, y) {
+        Some(found) => Ok(found),
+        None => encoder.forward(y, Statistics::Running),
+    }
+}
+
+/// G(z) of codes `[n, nz]`, `[n, cx, s, s]`.
+///
+/// # Errors
+/// When the codes have another length.
+pub fn pictures(generator: &Generator, codes: &Tensor) -> Result<Tensor> {
+    match plan::generate(generator, codes) {
+        Some(found) => Ok(found),
+        None => generator.forward(codes, Statistics::Running),
+    }
 }
 
 /// Where the latent codes of the candidates start.
@@ -112,6 +127,9 @@ pub fn candidates(networks: &dyn Networks, y: &Tensor, codes: &Tensor) -> Result
 
 /// As [`candidates`], for a target that was prepared before.
 pub(super) fn candidates_against(networks: &dyn Networks, target: &Target, codes: &Tensor) -> Result<Candidates> {
+    if let Some((solving, targets)) = planned(networks, target, codes) {
+        return candidates_planned(&solving, &targets, target, codes);
+    }
     let count = codes.dim(0)?;
     let mut parts = Vec::new();
     for start in (0..count).step_by(AT_ONCE) {
@@ -127,6 +145,29 @@ pub(super) fn candidates_against(networks: &dyn Networks, target: &Target, codes
         return Err(Error::new("There are no latent codes to make candidates of."));
     }
     Candidates::join(&parts)
+}
+
+/// The plan of these networks and the targets in its layout, where codes like these can be planned.
+pub(super) fn planned(networks: &dyn Networks, target: &Target, codes: &Tensor) -> Option<(Solving, Targets)> {
+    if !codes.device().is_cpu() || codes.dim(0).ok()? == 0 {
+        return None;
+    }
+    let parts = target.parts(networks.loss())?;
+    let perceptual = networks.perceptual();
+    let solving = Solving::new(networks.generator(), networks.mapping(), perceptual, networks.loss())?;
+    let targets = solving.targets(&parts)?;
+    Some((solving, targets))
+}
+
+/// As [`candidates_against`], by the plan.
+pub(super) fn candidates_planned(
+    solving: &Solving,
+    targets: &Targets,
+    target: &Target,
+    codes: &Tensor,
+) -> Result<Candidates> {
+    let found = solving.run(&codes.flatten_all()?.to_vec1()?, targets, &target.rows(0..codes.dim(0)?)?, false)?;
+    Ok(Candidates { x: found.x, reconstruction: found.reconstruction, losses: found.losses })
 }
 
 /// A direction in the space of latent codes that a slider moves along.

@@ -1,11 +1,12 @@
 //! Solving for the latent codes that explain one image, with G, T and the perceptual network frozen ([NAM] section 3).
 
-use super::codes::{Candidates, candidates_against};
+use super::codes::{Candidates, candidates_against, candidates_planned, planned};
 use super::loss::{self, Target};
 use super::networks::Networks;
 use crate::nets::Statistics;
 use crate::ops::AdamConfig;
 use crate::ops::RowAdam;
+use crate::plan::{Found, Solving, Targets};
 use crate::{Error, Result};
 use candle_core::{Device, Tensor, Var};
 use serde::{Deserialize, Serialize};
@@ -83,6 +84,8 @@ struct Start {
 pub struct Solver {
     networks: Arc<dyn Networks + Send + Sync>,
     target: Target,
+    /// The way from z to the loss and back as one plan, where there is one.
+    planned: Option<(Solving, Targets)>,
     settings: SolveSettings,
     latent: usize,
     device: Device,
@@ -112,6 +115,7 @@ impl Solver {
             return Err(Error::new("Solving needs one image, or as many as there are starts."));
         }
         let target = Target::new(networks.loss(), networks.perceptual(), y)?;
+        let planned = planned(&*networks, &target, &codes);
         let device = codes.device().clone();
         let codes: Vec<f32> = codes.flatten_all()?.to_vec1()?;
         let SolveSettings { learning_rate, beta1, beta2, .. } = settings;
@@ -128,6 +132,7 @@ impl Solver {
         let starts = codes.chunks_exact(latent).map(start).collect();
         Ok(Self {
             target,
+            planned,
             settings,
             latent,
             device,
@@ -159,7 +164,23 @@ impl Solver {
     fn step_rows(&mut self, rows: &[usize]) -> Result<()> {
         let nz = self.latent;
         let values: Vec<f32> = rows.iter().flat_map(|&row| &self.codes[row * nz..(row + 1) * nz]).copied().collect();
-        let z = Var::from_vec(values, (rows.len(), nz), &self.device)?;
+        let found = match &self.planned {
+            Some((solving, targets)) => {
+                solving.run(&values, targets, &self.target.rows(rows.iter().copied())?, true)?
+            }
+            None => self.descend(values, rows)?,
+        };
+        let Found { x, reconstruction, losses, gradient } = found;
+        for (i, &row) in rows.iter().enumerate() {
+            self.starts[row].pictures = Some((x.narrow(0, i, 1)?, reconstruction.narrow(0, i, 1)?));
+            self.move_row(row, losses[i], &gradient[i * nz..(i + 1) * nz]);
+        }
+        Ok(())
+    }
+
+    /// Pictures, losses and gradients by the operations themselves.
+    fn descend(&self, codes: Vec<f32>, rows: &[usize]) -> Result<Found> {
+        let z = Var::from_vec(codes, (rows.len(), self.latent), &self.device)?;
         let x = self.networks.generator().forward(&z, Statistics::Running)?;
         let reconstruction = self.networks.mapping().forward(&x, Statistics::Running)?;
         let whole = rows.len() == self.starts.len();
@@ -169,13 +190,7 @@ impl Solver {
         let gradients = losses.sum_all()?.backward()?;
         let gradient = gradients.get(&z).ok_or_else(|| Error::new("The loss does not depend on the latent codes."))?;
         let gradient: Vec<f32> = gradient.flatten_all()?.to_vec1()?;
-        let losses: Vec<f32> = losses.to_vec1()?;
-        let (x, reconstruction) = (x.detach(), reconstruction.detach());
-        for (i, &row) in rows.iter().enumerate() {
-            self.starts[row].pictures = Some((x.narrow(0, i, 1)?, reconstruction.narrow(0, i, 1)?));
-            self.move_row(row, losses[i], &gradient[i * nz..(i + 1) * nz]);
-        }
-        Ok(())
+        Ok(Found { x: x.detach(), reconstruction: reconstruction.detach(), losses: losses.to_vec1()?, gradient })
     }
 
     /// Takes note of a start's loss, then moves its code or lets it settle where its loss was lowest.
@@ -239,7 +254,10 @@ impl Solver {
     /// # Errors
     /// When the computation fails.
     pub fn candidates(&self) -> Result<Candidates> {
-        candidates_against(&*self.networks, &self.target, &self.codes()?)
+        match &self.planned {
+            Some((solving, targets)) => candidates_planned(solving, targets, &self.target, &self.codes()?),
+            None => candidates_against(&*self.networks, &self.target, &self.codes()?),
+        }
     }
 
     /// The candidates that the latest step saw, before it moved the codes: those that its report speaks of, at no

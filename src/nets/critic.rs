@@ -119,6 +119,17 @@ impl Critic {
         &self.config
     }
 
+    /// The layers in order; `None` where a layer is normalised by its spectrum.
+    pub fn blocks(&self) -> Option<Vec<&ConvBlock>> {
+        self.layers
+            .iter()
+            .map(|layer| match layer {
+                Layer::Block(block) => Some(block),
+                Layer::Spectral(_) => None,
+            })
+            .collect()
+    }
+
     /// Pictures `[n, c, s, s]` to values `[n, outputs]`.
     ///
     /// # Errors

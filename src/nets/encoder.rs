@@ -95,6 +95,11 @@ impl Encoder {
         &self.config
     }
 
+    /// The layers in order.
+    pub fn blocks(&self) -> Option<Vec<&super::ConvBlock>> {
+        self.body.blocks()
+    }
+
     /// `[n, channels, size, size]` to the posteriors of n codes.
     ///
     /// # Errors

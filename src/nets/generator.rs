@@ -111,6 +111,11 @@ impl Generator {
         &self.config
     }
 
+    /// The layers in order.
+    pub fn layers(&self) -> &[ConvBlock] {
+        &self.layers
+    }
+
     /// Latent codes `[n, nz]` to pictures `[n, c, s, s]` in [-1, 1].
     ///
     /// # Errors

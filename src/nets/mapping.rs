@@ -130,6 +130,11 @@ impl Mapping {
         &self.config
     }
 
+    /// The convolution of every scale, the coarsest first, and the last one.
+    pub fn layers(&self) -> (&[ConvBlock], &ConvBlock) {
+        (&self.scales, &self.head)
+    }
+
     /// `[n, inputs, size, size]` to `[n, outputs, size, size]`.
     ///
     /// # Errors

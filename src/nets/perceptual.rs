@@ -4,7 +4,8 @@
 //! CVPR 2016) as style transfer uses it, SqueezeNet 1.0 (Iandola et al., 2016), and the small student that travels
 //! inside a model file. A level is the map after the last ReLU of a block; widths are read from the weights.
 
-use super::perceptual_layers::{Layer, Preparation, run};
+pub(crate) use super::perceptual_layers::Layer;
+use super::perceptual_layers::{Preparation, run};
 use super::weights::Initialiser;
 use super::{Params, Weights};
 use crate::ops::ConvSpec;
@@ -209,6 +210,11 @@ impl Perceptual {
     /// The shape of this network.
     pub fn config(&self) -> &PerceptualConfig {
         &self.config
+    }
+
+    /// The layers in order.
+    pub(crate) fn layers(&self) -> &[Layer] {
+        &self.layers
     }
 
     /// How many levels there are.

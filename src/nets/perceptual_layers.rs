@@ -7,7 +7,7 @@ use crate::ops::{self, Activation, ConvSpec, FrozenConv};
 use candle_core::{D, Device, Tensor};
 
 /// One step from an image to its features.
-pub(super) enum Layer {
+pub(crate) enum Layer {
     /// Colours, brought to what the network was trained on.
     Prepare(FrozenConv),
     /// A convolution with its ReLU.

@@ -49,12 +49,12 @@ impl ConvSpec {
     }
 
     /// The convolution that computes the gradient in the input of this one, with the same kernels.
-    fn reversed(&self) -> Self {
+    pub(crate) fn reversed(&self) -> Self {
         Self { inputs: self.outputs, outputs: self.inputs, transposed: !self.transposed, ..*self }
     }
 
     /// Rows (or columns) of the output for those of the input.
-    fn output_side(&self, side: usize) -> Result<usize> {
+    pub(crate) fn output_side(&self, side: usize) -> Result<usize> {
         let Self { kernel, stride, padding, .. } = *self;
         let found = if self.transposed { (side.max(1) - 1) * stride + kernel } else { side + 2 * padding + stride };
         match found.checked_sub(if self.transposed { 2 * padding } else { kernel }) {
@@ -250,7 +250,48 @@ struct Frozen {
     plans: Plans,
 }
 
+/// Tells whether a convolution is still the same one, without keeping it.
+#[derive(Clone)]
+pub struct Identity(std::sync::Weak<Frozen>);
+
+impl Identity {
+    /// Whether this is it.
+    pub fn is(&self, conv: &FrozenConv) -> bool {
+        self.0.as_ptr() == Arc::as_ptr(&conv.0)
+    }
+
+    /// Whether nobody has the convolution any more.
+    pub fn is_gone(&self) -> bool {
+        self.0.strong_count() == 0
+    }
+}
+
 impl FrozenConv {
+    /// The geometry.
+    pub fn spec(&self) -> &ConvSpec {
+        &self.0.spec
+    }
+
+    /// The kernels, of the shape [`ConvSpec::weight_shape`].
+    pub fn weight(&self) -> &Tensor {
+        &self.0.weight
+    }
+
+    /// The bias `[outputs]`.
+    pub fn bias(&self) -> Option<&Tensor> {
+        self.0.bias.as_ref()
+    }
+
+    /// What follows the convolution.
+    pub fn activation(&self) -> Activation {
+        self.0.activation
+    }
+
+    /// A token by which this convolution is recognised.
+    pub fn identity(&self) -> Identity {
+        Identity(Arc::downgrade(&self.0))
+    }
+
     /// Takes the kernels (shape as [`ConvSpec::weight_shape`]) and the bias `[outputs]`.
     ///
     /// # Errors

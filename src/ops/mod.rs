@@ -14,7 +14,7 @@ mod conv;
 mod conv_norm;
 mod cpu;
 mod elementwise;
-mod kernels;
+pub(crate) mod kernels;
 mod norm;
 pub mod process;
 mod resample;
@@ -26,7 +26,7 @@ pub mod threads;
 pub use activation::Activation;
 pub use adam::{Adam, AdamConfig, Moments};
 pub use blend::blend;
-pub use conv::{ConvSpec, FrozenConv, conv_transpose2d, conv2d};
+pub use conv::{ConvSpec, FrozenConv, Identity, conv_transpose2d, conv2d};
 pub use conv_norm::conv_batch_norm;
 
 pub use elementwise::{activate, l1_mean, l2_mean};

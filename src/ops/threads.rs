@@ -45,6 +45,12 @@ pub fn for_each(tasks: usize, task: impl Fn(usize) + Sync + Send) {
     }
 }
 
+/// Runs `work` on one of the threads, so that the pieces of work inside it need not be handed over one by one.
+pub fn within<R: Send>(work: impl FnOnce() -> R + Send) -> R {
+    let pool = pool();
+    if pool.current_num_threads() == 1 { work() } else { pool.install(work) }
+}
+
 /// Splits `data` into pieces of `length` (the last may be shorter) and runs `task(index, piece)` on each.
 pub fn for_each_chunk<T: Send>(data: &mut [T], length: usize, task: impl Fn(usize, &mut [T]) + Sync + Send) {
     let pool = pool();

@@ -21,14 +21,15 @@ use std::cell::RefCell;
 
 /// A pointer that may be sent to the threads that write disjoint parts of what it points to.
 #[derive(Clone, Copy)]
-struct Shared(*mut f32);
+pub(crate) struct Shared(pub(crate) *mut f32);
 
 // SAFETY: whoever uses the pointer from several threads writes disjoint elements, as stated at each use.
 unsafe impl Send for Shared {}
 unsafe impl Sync for Shared {}
 
 impl Shared {
-    fn get(self) -> *mut f32 {
+    /// The pointer.
+    pub(crate) fn get(self) -> *mut f32 {
         self.0
     }
 }
@@ -42,7 +43,7 @@ thread_local! {
 
 /// Runs `work` with `length` floats of this thread's scratch memory, whose contents are undefined and which start on
 /// a cache line.
-fn with_scratch<R>(length: usize, work: impl FnOnce(&mut [f32]) -> R) -> R {
+pub(crate) fn with_scratch<R>(length: usize, work: impl FnOnce(&mut [f32]) -> R) -> R {
     SCRATCH.with(|scratch| {
         // Taken out for the time of the work, so that a nested use gets memory of its own.
         let mut memory = scratch.take();

@@ -22,6 +22,20 @@ pub trait Simd: Copy {
     unsafe fn store(to: *mut f32, vector: Self::Vector);
     /// a * b + c.
     unsafe fn multiply_add(a: Self::Vector, b: Self::Vector, c: Self::Vector) -> Self::Vector;
+    /// a + b.
+    unsafe fn add(a: Self::Vector, b: Self::Vector) -> Self::Vector;
+    /// a - b.
+    unsafe fn subtract(a: Self::Vector, b: Self::Vector) -> Self::Vector;
+    /// a * b.
+    unsafe fn multiply(a: Self::Vector, b: Self::Vector) -> Self::Vector;
+    /// a / b.
+    unsafe fn divide(a: Self::Vector, b: Self::Vector) -> Self::Vector;
+    /// The smaller of two values.
+    unsafe fn minimum(a: Self::Vector, b: Self::Vector) -> Self::Vector;
+    /// The larger of two values.
+    unsafe fn maximum(a: Self::Vector, b: Self::Vector) -> Self::Vector;
+    /// `then` where `value` is above 0, `other` elsewhere.
+    unsafe fn where_positive(value: Self::Vector, then: Self::Vector, other: Self::Vector) -> Self::Vector;
     /// The sum of the lanes.
     unsafe fn sum(vector: Self::Vector) -> f32;
     /// The lanes `low..high`.
@@ -60,6 +74,43 @@ impl Simd for Portable {
             c[i] += a[i] * b[i];
         }
         c
+    }
+    #[inline(always)]
+    unsafe fn add(mut a: Self::Vector, b: Self::Vector) -> Self::Vector {
+        a.iter_mut().zip(b).for_each(|(a, b)| *a += b);
+        a
+    }
+    #[inline(always)]
+    unsafe fn subtract(mut a: Self::Vector, b: Self::Vector) -> Self::Vector {
+        a.iter_mut().zip(b).for_each(|(a, b)| *a -= b);
+        a
+    }
+    #[inline(always)]
+    unsafe fn multiply(mut a: Self::Vector, b: Self::Vector) -> Self::Vector {
+        a.iter_mut().zip(b).for_each(|(a, b)| *a *= b);
+        a
+    }
+    #[inline(always)]
+    unsafe fn divide(mut a: Self::Vector, b: Self::Vector) -> Self::Vector {
+        a.iter_mut().zip(b).for_each(|(a, b)| *a /= b);
+        a
+    }
+    #[inline(always)]
+    unsafe fn minimum(mut a: Self::Vector, b: Self::Vector) -> Self::Vector {
+        a.iter_mut().zip(b).for_each(|(a, b)| *a = a.min(b));
+        a
+    }
+    #[inline(always)]
+    unsafe fn maximum(mut a: Self::Vector, b: Self::Vector) -> Self::Vector {
+        a.iter_mut().zip(b).for_each(|(a, b)| *a = a.max(b));
+        a
+    }
+    #[inline(always)]
+    unsafe fn where_positive(value: Self::Vector, then: Self::Vector, mut other: Self::Vector) -> Self::Vector {
+        for ((other, then), value) in other.iter_mut().zip(then).zip(value) {
+            *other = if value > 0.0 { then } else { *other };
+        }
+        other
     }
     #[inline(always)]
     unsafe fn sum(vector: Self::Vector) -> f32 {
@@ -115,6 +166,34 @@ mod x86 {
             unsafe { _mm512_fmadd_ps(a, b, c) }
         }
         #[inline(always)]
+        unsafe fn add(a: Self::Vector, b: Self::Vector) -> Self::Vector {
+            unsafe { _mm512_add_ps(a, b) }
+        }
+        #[inline(always)]
+        unsafe fn subtract(a: Self::Vector, b: Self::Vector) -> Self::Vector {
+            unsafe { _mm512_sub_ps(a, b) }
+        }
+        #[inline(always)]
+        unsafe fn multiply(a: Self::Vector, b: Self::Vector) -> Self::Vector {
+            unsafe { _mm512_mul_ps(a, b) }
+        }
+        #[inline(always)]
+        unsafe fn divide(a: Self::Vector, b: Self::Vector) -> Self::Vector {
+            unsafe { _mm512_div_ps(a, b) }
+        }
+        #[inline(always)]
+        unsafe fn minimum(a: Self::Vector, b: Self::Vector) -> Self::Vector {
+            unsafe { _mm512_min_ps(a, b) }
+        }
+        #[inline(always)]
+        unsafe fn maximum(a: Self::Vector, b: Self::Vector) -> Self::Vector {
+            unsafe { _mm512_max_ps(a, b) }
+        }
+        #[inline(always)]
+        unsafe fn where_positive(value: Self::Vector, then: Self::Vector, other: Self::Vector) -> Self::Vector {
+            unsafe { _mm512_mask_mov_ps(other, _mm512_cmp_ps_mask::<_CMP_GT_OQ>(value, _mm512_setzero_ps()), then) }
+        }
+        #[inline(always)]
         unsafe fn sum(vector: Self::Vector) -> f32 {
             unsafe { _mm512_reduce_add_ps(vector) }
         }
@@ -155,6 +234,34 @@ mod x86 {
         #[inline(always)]
         unsafe fn multiply_add(a: Self::Vector, b: Self::Vector, c: Self::Vector) -> Self::Vector {
             unsafe { _mm256_fmadd_ps(a, b, c) }
+        }
+        #[inline(always)]
+        unsafe fn add(a: Self::Vector, b: Self::Vector) -> Self::Vector {
+            unsafe { _mm256_add_ps(a, b) }
+        }
+        #[inline(always)]
+        unsafe fn subtract(a: Self::Vector, b: Self::Vector) -> Self::Vector {
+            unsafe { _mm256_sub_ps(a, b) }
+        }
+        #[inline(always)]
+        unsafe fn multiply(a: Self::Vector, b: Self::Vector) -> Self::Vector {
+            unsafe { _mm256_mul_ps(a, b) }
+        }
+        #[inline(always)]
+        unsafe fn divide(a: Self::Vector, b: Self::Vector) -> Self::Vector {
+            unsafe { _mm256_div_ps(a, b) }
+        }
+        #[inline(always)]
+        unsafe fn minimum(a: Self::Vector, b: Self::Vector) -> Self::Vector {
+            unsafe { _mm256_min_ps(a, b) }
+        }
+        #[inline(always)]
+        unsafe fn maximum(a: Self::Vector, b: Self::Vector) -> Self::Vector {
+            unsafe { _mm256_max_ps(a, b) }
+        }
+        #[inline(always)]
+        unsafe fn where_positive(value: Self::Vector, then: Self::Vector, other: Self::Vector) -> Self::Vector {
+            unsafe { _mm256_blendv_ps(other, then, _mm256_cmp_ps::<_CMP_GT_OQ>(value, _mm256_setzero_ps())) }
         }
         #[inline(always)]
         unsafe fn sum(vector: Self::Vector) -> f32 {

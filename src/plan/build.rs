@@ -1,0 +1,258 @@
+//! Graphs of the networks. `None` wherever a network has what a graph cannot say: it is then run as before.
+
+use super::graph::{Compare, Conv, Graph, Loss, Node, Place, Resample};
+use crate::model_file::LossConfig;
+use crate::nets::perceptual::Layer;
+use crate::nets::{ConvBlock, Encoder, Generator, Mapping, Perceptual};
+use crate::ops::{Activation, ConvSpec, FrozenConv};
+use candle_core::{DType, Tensor};
+
+/// The frozen convolution of a block, if this processor's kernels can read it.
+fn frozen(block: &ConvBlock) -> Option<&FrozenConv> {
+    match block {
+        ConvBlock::Frozen(conv) if conv.weight().device().is_cpu() && conv.weight().dtype() == DType::F32 => Some(conv),
+        _ => None,
+    }
+}
+
+fn conv_of(conv: &FrozenConv) -> Conv {
+    Conv {
+        spec: *conv.spec(),
+        weight: conv.weight().clone(),
+        bias: conv.bias().cloned(),
+        activation: conv.activation(),
+    }
+}
+
+/// Adds a convolution to a map of its own, or to a place that is there.
+fn add_conv(graph: &mut Graph, conv: Conv, from: usize, to: Option<Place>) -> Option<Place> {
+    let (height, width) = (graph.maps[from].height, graph.maps[from].width);
+    let size = (conv.spec.output_side(height).ok()?, conv.spec.output_side(width).ok()?);
+    let to = to.unwrap_or_else(|| Place { map: graph.map(vec![conv.spec.outputs], size), group: 0 });
+    if graph.shape(to) != (conv.spec.outputs, size.0, size.1) {
+        return None;
+    }
+    graph.nodes.push(Node::Conv { conv, from, to });
+    Some(to)
+}
+
+/// G from a latent code, to a place that is there or to a map of its own.
+fn add_generator(graph: &mut Graph, generator: &Generator, to: Option<Place>) -> Option<Place> {
+    let code = graph.map(vec![generator.config().latent], (1, 1));
+    graph.input = Some(Place { map: code, group: 0 });
+    let (last, hidden) = generator.layers().split_last()?;
+    let place = add_chain(graph, hidden.iter(), code, None)?;
+    let conv = conv_of(frozen(last)?);
+    let spec = conv.spec;
+    if !(spec.transposed && (spec.kernel, spec.stride, spec.padding) == (4, 2, 1) && spec.outputs <= 4) {
+        return add_conv(graph, conv, place.map, to);
+    }
+    // The four phases of so few channels are computed as the channels of one convolution of half the size.
+    let unfolded = add_conv(graph, folded(&conv)?, place.map, None)?;
+    let (_, h, w) = graph.shape(unfolded);
+    let to = to.unwrap_or_else(|| Place { map: graph.map(vec![spec.outputs], (2 * h, 2 * w)), group: 0 });
+    if graph.shape(to) != (spec.outputs, 2 * h, 2 * w) {
+        return None;
+    }
+    graph.nodes.push(Node::Resample { how: Resample::Unfold, from: unfolded, to });
+    Some(to)
+}
+
+/// The 3x3 convolution whose channels, in four parts, are the 2x2 pixels that a transposed convolution 4/2/1 makes of
+/// each pixel.
+fn folded(conv: &Conv) -> Option<Conv> {
+    let ConvSpec { inputs, outputs, .. } = conv.spec;
+    let values: Vec<f32> = conv.weight.flatten_all().ok()?.to_vec1().ok()?;
+    let mut folded = vec![0.0; 4 * outputs * inputs * 9];
+    // Output row 2y + p is reached from row y + d by the kernel's row p + 1 - 2d.
+    let tap = |phase: usize, d: usize| (phase + 3).checked_sub(2 * d).filter(|&k| k < 4);
+    for (i, value) in folded.iter_mut().enumerate() {
+        let (channel, input, dy, dx) = (i / (inputs * 9), i / 9 % inputs, i / 3 % 3, i % 3);
+        let (phase, output) = (channel / outputs, channel % outputs);
+        if let (Some(ky), Some(kx)) = (tap(phase / 2, dy), tap(phase % 2, dx)) {
+            *value = values[(input * outputs + output) * 16 + ky * 4 + kx];
+        }
+    }
+    let device = conv.weight.device();
+    let bias = conv.bias.as_ref().map(|bias| Tensor::cat(&[bias, bias, bias, bias], 0)).transpose().ok()?;
+    Some(Conv {
+        spec: ConvSpec::conv(inputs, 4 * outputs, 3, 1, 1),
+        weight: Tensor::from_vec(folded, (4 * outputs, inputs, 3, 3), device).ok()?,
+        bias,
+        activation: conv.activation,
+    })
+}
+
+fn add_chain<'a>(
+    graph: &mut Graph,
+    blocks: impl ExactSizeIterator<Item = &'a ConvBlock>,
+    from: usize,
+    to: Option<Place>,
+) -> Option<Place> {
+    let last = blocks.len().checked_sub(1)?;
+    let mut place = Place { map: from, group: 0 };
+    for (i, block) in blocks.enumerate() {
+        place = add_conv(graph, conv_of(frozen(block)?), place.map, to.filter(|_| i == last))?;
+    }
+    Some(place)
+}
+
+/// The maps that the scales of T read, and the place among them where its input is put.
+fn add_pyramid(graph: &mut Graph, mapping: &Mapping) -> Option<(Vec<usize>, Place)> {
+    let config = mapping.config();
+    let filters = config.filters().ok()?;
+    let map = |i: usize| {
+        let groups = if i == 0 { vec![config.inputs] } else { vec![filters[i - 1], config.inputs] };
+        (groups, (4 << i, 4 << i))
+    };
+    let maps: Vec<usize> = (0..filters.len()).map(map).map(|(groups, size)| graph.map(groups, size)).collect();
+    let last = *maps.last()?;
+    let group = graph.maps[last].groups.len() - 1;
+    Some((maps, Place { map: last, group }))
+}
+
+/// T, on maps that [`add_pyramid`] made.
+fn add_mapping(graph: &mut Graph, mapping: &Mapping, maps: &[usize], x: Place) -> Option<Place> {
+    let mut finer = x;
+    for &map in maps.iter().rev().skip(1) {
+        let to = Place { map, group: graph.maps[map].groups.len() - 1 };
+        graph.nodes.push(Node::Resample { how: Resample::AveragePool, from: finer, to });
+        finer = to;
+    }
+    let (scales, head) = mapping.layers();
+    let mut state = None;
+    for (scale, &map) in scales.iter().zip(maps) {
+        if let Some(coarse) = state {
+            let to = Place { map, group: 0 };
+            graph.nodes.push(Node::Resample { how: Resample::Bilinear, from: coarse, to });
+        }
+        state = Some(add_conv(graph, conv_of(frozen(scale)?), map, None)?);
+    }
+    let y = add_conv(graph, conv_of(frozen(head)?), state?.map, None)?;
+    if !mapping.config().skip {
+        return Some(y);
+    }
+    let (c, h, w) = graph.shape(y);
+    let to = Place { map: graph.map(vec![c], (h, w)), group: 0 };
+    let activation = if mapping.config().size == 32 { Activation::Tanh } else { Activation::None };
+    graph.nodes.push(Node::Add { terms: [y, x], to, activation });
+    Some(to)
+}
+
+/// The convolution on one channel that does what it did on three copies of it.
+fn of_grey(conv: Conv) -> Option<Conv> {
+    let mut conv = conv;
+    conv.weight = conv.weight.sum_keepdim(1).ok()?.contiguous().ok()?;
+    conv.spec.inputs = 1;
+    Some(conv)
+}
+
+/// The first `count` levels of a perceptual network.
+fn add_perceptual(graph: &mut Graph, perceptual: &Perceptual, image: Place, count: usize) -> Option<Vec<Place>> {
+    let mut place = image;
+    let mut levels = Vec::new();
+    for layer in perceptual.layers() {
+        if levels.len() == count {
+            break;
+        }
+        let conv = match layer {
+            Layer::Prepare(conv) if conv.weight().device().is_cpu() => conv,
+            Layer::Convolution(block) => frozen(block)?,
+            Layer::Level => {
+                levels.push(place);
+                continue;
+            }
+            Layer::Pool => {
+                let (c, h, w) = graph.shape(place);
+                if h % 2 + w % 2 != 0 {
+                    return None;
+                }
+                let to = Place { map: graph.map(vec![c], (h / 2, w / 2)), group: 0 };
+                graph.nodes.push(Node::Resample { how: Resample::MaxPool, from: place, to });
+                place = to;
+                continue;
+            }
+            _ => return None,
+        };
+        let conv = conv_of(conv);
+        let grey = conv.spec.inputs == 3 && graph.shape(place).0 == 1;
+        place = add_conv(graph, if grey { of_grey(conv)? } else { conv }, place.map, None)?;
+    }
+    (levels.len() == count).then_some(levels)
+}
+
+/// z to G(z), T(G(z)) and the loss. The results are G(z) and T(G(z)); the parts of the loss are in the order of
+/// [`loss_parts`].
+pub fn solving(
+    generator: &Generator,
+    mapping: &Mapping,
+    perceptual: Option<&Perceptual>,
+    loss: &LossConfig,
+) -> Option<Graph> {
+    let parts = loss_parts(loss)?;
+    let mut graph = Graph::default();
+    let (maps, x) = add_pyramid(&mut graph, mapping)?;
+    add_generator(&mut graph, generator, Some(x))?;
+    let y = add_mapping(&mut graph, mapping, &maps, x)?;
+    graph.results = vec![x, y];
+    let count = parts.iter().filter_map(|part| part.level).max().map_or(0, |last| last + 1);
+    let levels = if count > 0 { add_perceptual(&mut graph, perceptual?, y, count)? } else { Vec::new() };
+    for part in parts {
+        let place = part.level.map_or(y, |level| levels[level]);
+        graph.losses.push(Loss { place, compare: part.compare, weight: part.weight });
+    }
+    Some(graph)
+}
+
+/// A part of the loss: pixels or a level, how it is compared, and its weight.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct LossPart {
+    /// The level; `None` for pixels.
+    pub level: Option<usize>,
+    /// How.
+    pub compare: Compare,
+    /// In the sum.
+    pub weight: f32,
+}
+
+/// The parts of a loss that a graph can say: pixels and levels, but neither Gram matrices nor pyramids.
+pub fn loss_parts(loss: &LossConfig) -> Option<Vec<LossPart>> {
+    if loss.gram > 0.0 || loss.laplacian > 0.0 {
+        return None;
+    }
+    let pixels = [(Compare::L1, loss.pixel_l1), (Compare::L2, loss.pixel_l2)];
+    let pixels = pixels.into_iter().map(|(compare, weight)| LossPart { level: None, compare, weight });
+    let levels = loss.perceptual.iter().enumerate();
+    let levels = levels.map(|(i, &weight)| LossPart { level: Some(i), compare: Compare::L1, weight });
+    let parts: Vec<LossPart> = pixels.chain(levels).filter(|part| part.weight > 0.0).collect();
+    (!parts.is_empty()).then_some(parts)
+}
+
+/// z to G(z).
+pub fn generating(generator: &Generator) -> Option<Graph> {
+    let mut graph = Graph::default();
+    let x = add_generator(&mut graph, generator, None)?;
+    graph.results = vec![x];
+    Some(graph)
+}
+
+/// x to T(x).
+pub fn mapping(mapping: &Mapping) -> Option<Graph> {
+    let mut graph = Graph::default();
+    let (maps, x) = add_pyramid(&mut graph, mapping)?;
+    graph.input = Some(x);
+    let y = add_mapping(&mut graph, mapping, &maps, x)?;
+    graph.results = vec![y];
+    Some(graph)
+}
+
+/// y to E(y): mu and log sigma^2, `[2 nz, 1, 1]`.
+pub fn encoding(encoder: &Encoder) -> Option<Graph> {
+    let config = encoder.config();
+    let mut graph = Graph::default();
+    let image = graph.map(vec![config.channels], (config.size, config.size));
+    graph.input = Some(Place { map: image, group: 0 });
+    let both = add_chain(&mut graph, encoder.blocks()?.into_iter(), image, None)?;
+    graph.results = vec![both];
+    Some(graph)
+}

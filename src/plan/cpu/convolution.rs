@@ -1,0 +1,269 @@
+//! A planned convolution: its kernels packed once, its geometry in tables, its work shared out over threads.
+//!
+//! # Safety
+//! All of this file's pointers come from slices whose lengths `run` asserts against the layouts; the tables hold only
+//! places inside these layouts ([`grids`] vouches that every tap stays within the frame), and no two tasks write one
+//! output.
+#![allow(unsafe_code)]
+
+use super::super::layout::{LANES, Layout};
+use super::floats::Floats;
+use super::geometry::{Grid, grids};
+use super::micro::{Finish, Kernels, MOST_PIXELS, Segment};
+use super::pack::{Packed, Source, Unit, units};
+use super::winograd::{self, Squares};
+use crate::ops::kernels::Shared;
+use crate::ops::{ConvSpec, threads};
+use std::ops::Range;
+
+/// Tiles of a task of the direct way.
+const TILES: usize = 12;
+
+/// Which way a convolution is computed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Way {
+    /// The one that is estimated to be faster. Depends on shapes alone, never on how many pictures there are.
+    Fastest,
+    /// Product by product.
+    Direct,
+    /// Winograd's, where the shape allows it.
+    Winograd,
+}
+
+/// A convolution that is ready to run.
+pub struct Convolution {
+    pub(super) kernels: &'static Kernels,
+    pub(super) from: Layout,
+    /// The blocks that are read.
+    pub(super) inputs: Range<usize>,
+    /// The layout of the map that is written.
+    pub(super) to: Layout,
+    /// The first block that is written.
+    pub(super) first: usize,
+    pub(super) units: Vec<Unit>,
+    parts: Vec<Part>,
+}
+
+enum Part {
+    Direct(Direct),
+    Winograd(Squares),
+}
+
+/// A grid of outputs, product by product.
+struct Direct {
+    segments: Vec<Segment>,
+    /// Where each output reads and writes, in the planes of one picture.
+    places: Vec<(u32, u32)>,
+    packed: Packed,
+}
+
+/// Where results go.
+pub struct Output<'a> {
+    /// The map that is written.
+    pub values: &'a mut [f32],
+    /// What is done to the values of every block.
+    pub finish: &'a [Finish],
+    /// Sixteen values a block, or nothing.
+    pub bias: &'a [f32],
+    /// The activated values whose slopes are asked for, laid out as the map that is written, or nothing.
+    pub seen: &'a [f32],
+}
+
+/// [`Output`] as all threads see it.
+#[derive(Clone, Copy)]
+pub(super) struct Sink<'a> {
+    pub values: Shared,
+    pub finish: &'a [Finish],
+    pub bias: &'a [f32],
+    pub seen: &'a [f32],
+}
+
+impl Sink<'_> {
+    /// Finishes vectors of 16 and stores them at these places of a block, counted from the first that is written.
+    ///
+    /// # Safety
+    /// There is a vector for every offset, the offsets lie in the map, and no other thread writes them.
+    #[inline]
+    pub unsafe fn store(&self, conv: &Convolution, block: usize, values: *const f32, offsets: &[usize]) {
+        let plane = (conv.first + block) * conv.to.plane();
+        let bias = if self.bias.is_empty() { std::ptr::null() } else { self.bias[block * LANES..].as_ptr() };
+        let seen = if self.seen.is_empty() { std::ptr::null() } else { self.seen[plane..].as_ptr() };
+        // SAFETY: the caller's; slopes are asked for only where `seen` is given.
+        unsafe { (conv.kernels.finish)(&self.finish[block], bias, values, offsets, self.values.get().add(plane), seen) }
+    }
+}
+
+impl Convolution {
+    /// Plans a convolution from a group of one map to a group of another, or, without a group, of all groups; `None`
+    /// where its geometry does not fit.
+    pub fn new(
+        kernels: &'static Kernels,
+        spec: &ConvSpec,
+        weight: &[f32],
+        (from, group): (&Layout, Option<usize>),
+        (to, to_group): (&Layout, Option<usize>),
+        way: Way,
+    ) -> Option<Self> {
+        let blocks = |layout: &Layout, group: Option<usize>| {
+            group.map_or(0..layout.lanes.len(), |group| layout.groups[group].clone())
+        };
+        let (inputs, blocks) = (blocks(from, group), blocks(to, to_group));
+        let lanes = &to.lanes[blocks.clone()];
+        let fits = from.lanes[inputs.clone()].iter().sum::<usize>() == spec.inputs
+            && lanes.iter().sum::<usize>() == spec.outputs;
+        if !fits || (spec.output_side(from.height).ok()?, spec.output_side(from.width).ok()?) != (to.height, to.width) {
+            return None;
+        }
+        let source = Source { spec: *spec, values: weight, from: &from.lanes[inputs.clone()], to: lanes };
+        let units = units(kernels, lanes.len());
+        let grids = grids(spec, (from.height, from.width))?;
+        let parts = grids.iter().map(|grid| part(&source, &units, grid, (from, &inputs), to, way)).collect();
+        Some(Self { kernels, from: from.clone(), inputs, to: to.clone(), first: blocks.start, units, parts })
+    }
+
+    /// The bytes of the packed kernels.
+    pub fn bytes(&self) -> usize {
+        let of = |part: &Part| match part {
+            Part::Direct(direct) => direct.packed.bytes(),
+            Part::Winograd(squares) => squares.packed.bytes(),
+        };
+        self.parts.iter().map(of).sum()
+    }
+
+    /// Floats of memory that all threads share, for so many pictures.
+    pub fn shared(&self, count: usize) -> usize {
+        let of = |part: &Part| match part {
+            Part::Direct(_) => 0,
+            Part::Winograd(squares) => squares.shared(self, count),
+        };
+        self.parts.iter().map(of).max().unwrap_or(0)
+    }
+
+    /// Convolves the first `count` pictures of `x`.
+    ///
+    /// # Panics
+    /// When a slice is shorter than the layouts say.
+    pub fn run(&self, count: usize, x: &[f32], output: Output, shared: &mut Floats) {
+        let Output { values, finish, bias, seen } = output;
+        let blocks: usize = self.units.iter().map(|unit| unit.blocks).sum();
+        assert!(x.len() >= count * self.from.image() && values.len() >= count * self.to.image());
+        assert!(finish.len() >= blocks && (bias.is_empty() || bias.len() >= blocks * LANES));
+        let sloped = finish[..blocks].iter().any(|finish| finish.slope != crate::ops::Activation::None);
+        assert!(if sloped { seen.len() >= count * self.to.image() } else { true });
+        let sink = Sink { values: Shared(values.as_mut_ptr()), finish, bias, seen };
+        // The grids of a transposed convolution are small and many: their tasks are shared out together.
+        let mut tasks = Vec::new();
+        for part in &self.parts {
+            match part {
+                Part::Direct(direct) => direct.tasks(self, count, self.parts.len(), |task| tasks.push((direct, task))),
+                Part::Winograd(squares) => squares.run(self, count, x, sink, shared),
+            }
+        }
+        threads::for_each(tasks.len(), |i| {
+            let (direct, task) = &tasks[i];
+            direct.run(self, task, x, sink);
+        });
+    }
+}
+
+fn part(
+    source: &Source,
+    units: &[Unit],
+    grid: &Grid,
+    (from, inputs): (&Layout, &Range<usize>),
+    to: &Layout,
+    way: Way,
+) -> Part {
+    if way != Way::Direct
+        && let Some((r, views)) = grid.views()
+    {
+        let fits = |side: &usize| grid.size.0.is_multiple_of(*side) && grid.size.1.is_multiple_of(*side);
+        let sides: &[usize] = if r == 3 { &[4] } else { &[4, 2] };
+        let cost = |side: usize| winograd::cost(source, units, grid, side + r - 1, side, views.len());
+        let limit = if way == Way::Winograd { f64::INFINITY } else { winograd::direct_cost(source, units, grid) };
+        let best = sides.iter().copied().filter(fits).min_by(|a, b| cost(*a).total_cmp(&cost(*b)));
+        if let Some(side) = best.filter(|&side| cost(side) < limit) {
+            let packed = source.winograd(units, side + r - 1, r, &views);
+            return Part::Winograd(Squares::new((from, source.from), to, grid, (side + r - 1, side), &views, packed));
+        }
+    }
+    let offset = |dy: isize, dx: isize| dy * from.row() as isize + dx * LANES as isize;
+    let blocks = || inputs.clone().zip(source.from);
+    let segment = |(tap, (block, &length)): (&super::geometry::Tap, (usize, &usize))| Segment {
+        offset: offset(tap.dy, tap.dx) + (block * from.plane()) as isize,
+        length,
+    };
+    let segments = grid.taps.iter().flat_map(|tap| blocks().map(move |block| (tap, block))).map(segment).collect();
+    let place = |(y, x): (usize, usize)| {
+        let read = from.at((y * grid.step_in) as isize, (x * grid.step_in) as isize);
+        let (row, column) = (grid.offset.0 + y * grid.step_out, grid.offset.1 + x * grid.step_out);
+        (read as u32, to.at(row as isize, column as isize) as u32)
+    };
+    let places = (0..grid.size.0).flat_map(|y| (0..grid.size.1).map(move |x| (y, x))).map(place).collect();
+    Part::Direct(Direct { segments, places, packed: source.direct(units, &grid.taps) })
+}
+
+/// Outputs `pixels` (counted over all pictures) of some units.
+struct Task {
+    pixels: (usize, usize),
+    units: (usize, usize),
+}
+
+impl Direct {
+    fn tasks(&self, conv: &Convolution, count: usize, parts: usize, mut add: impl FnMut(Task)) {
+        let all = count * self.places.len();
+        let pixels = TILES * conv.kernels.pixels;
+        let (chunks, threads) = (all.div_ceil(pixels), threads::count());
+        // With few pixels the outputs are shared out as well.
+        let split = if threads == 1 { 1 } else { (3 * threads).div_ceil((chunks * parts).max(1)) };
+        let height = conv.units.len().div_ceil(split);
+        for start in (0..all).step_by(pixels) {
+            for unit in (0..conv.units.len()).step_by(height) {
+                let last = conv.units.len().min(unit + height);
+                add(Task { pixels: (start, all.min(start + pixels)), units: (unit, last) });
+            }
+        }
+    }
+
+    fn run(&self, conv: &Convolution, task: &Task, x: &[f32], sink: Sink) {
+        let width = conv.kernels.pixels;
+        let (start, end) = task.pixels;
+        let mut read = [[0usize; MOST_PIXELS]; TILES];
+        let mut write = [[0usize; MOST_PIXELS]; TILES];
+        let area = self.places.len();
+        for i in 0..(end - start).next_multiple_of(width) {
+            // A tile that is not full computes its last pixel more than once.
+            let pixel = (start + i).min(end - 1);
+            let (picture, (from, to)) = (pixel / area, self.places[pixel % area]);
+            read[i / width][i % width] = picture * conv.from.image() + from as usize;
+            write[i / width][i % width] = picture * conv.to.image() + to as usize;
+        }
+        let mut sums = Sums([0.0; 2 * MOST_PIXELS * LANES]);
+        for unit in task.units.0..task.units.1 {
+            let weights = self.packed.unit(unit);
+            let Unit { block, blocks } = conv.units[unit];
+            for (i, first) in (start..end).step_by(width).enumerate() {
+                let count = width.min(end - first);
+                // SAFETY: see the head of the file; the weights are packed for these segments.
+                unsafe {
+                    (conv.kernels.tile)(
+                        blocks,
+                        x.as_ptr(),
+                        &read[i],
+                        &self.segments,
+                        weights.as_ptr(),
+                        sums.0.as_mut_ptr(),
+                        MOST_PIXELS * LANES,
+                    );
+                    for b in 0..blocks {
+                        sink.store(conv, block + b, sums.0[b * MOST_PIXELS * LANES..].as_ptr(), &write[i][..count]);
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// A tile of results, on its own cache lines.
+#[repr(align(64))]
+pub(super) struct Sums(pub [f32; 2 * MOST_PIXELS * LANES]);

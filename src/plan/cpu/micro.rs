@@ -1,0 +1,338 @@
+//! The inner loops for each instruction set: the product that every convolution comes to, the transforms of
+//! Winograd's algorithm, and what is done to a value before it is stored.
+//!
+//! # Safety
+//! The functions of [`Kernels`] are made only for instruction sets that were detected; each says what its pointers must
+//! be valid for.
+#![allow(unsafe_code)]
+
+use super::super::layout::LANES;
+use super::transform::{input3, input5, input6, output3, output5, output6};
+use crate::ops::Activation;
+use crate::ops::kernels::simd::{Portable, Simd};
+use std::sync::OnceLock;
+
+/// The most pixels of a tile.
+pub const MOST_PIXELS: usize = 8;
+
+/// Channels that are read one after the other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Segment {
+    /// Where they begin, in floats from the place of the pixel.
+    pub offset: isize,
+    /// How many.
+    pub length: usize,
+}
+
+/// What is done to a value before it is stored: what lies there is added, then the bias; then the activation, or the
+/// slope of the activation at the value that it once gave.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Finish {
+    /// Whether what lies there is added.
+    pub add: bool,
+    /// The activation of the forward pass.
+    pub activation: Activation,
+    /// The activation whose slope the value is multiplied by.
+    pub slope: Activation,
+}
+
+/// See [`Kernels::tile`].
+pub type Tile = unsafe fn(usize, *const f32, &[usize; MOST_PIXELS], &[Segment], *const f32, *mut f32, usize);
+
+/// The inner loops for one instruction set.
+pub struct Kernels {
+    /// The name of the instruction set.
+    pub name: &'static str,
+    /// Pixels of a tile.
+    pub pixels: usize,
+    /// The most blocks of outputs of a tile.
+    pub blocks: usize,
+    /// `(blocks, x, pixels, segments, weights, out, block stride)`: for every pixel p and output o the sum over the
+    /// channels c of the segments of `x[pixels[p] + c] * weights[c][o]`, written to `out[p][16]` of every block. Reads
+    /// the weights `[all channels][blocks * 16]`.
+    pub tile: Tile,
+    /// `(finish, bias, values, offsets, to, seen)`: finishes the vectors of 16 `values[i]` and stores them at
+    /// `to + offsets[i]`; the slopes are those at `seen + offsets[i]`. `bias` is null or has 16 values.
+    pub finish: unsafe fn(&Finish, *const f32, *const f32, &[usize], *mut f32, *const f32),
+    /// `(points a side: 3, 5 or 6, x, row, column, to, stride)`: the transform of a square of vectors of 16, `row` and
+    /// `column` floats apart, to `points * points` vectors that lie `stride` floats apart.
+    pub input: unsafe fn(usize, *const f32, usize, usize, *mut f32, usize),
+    /// `(points a side, from, stride, to)`: from `points * points` vectors to the 2x2 (of 3 points) or 4x4 vectors `to`.
+    pub output: unsafe fn(usize, *const f32, usize, *mut f32),
+    /// Rounds of twelve independent vector multiply-adds, and how many values a vector has.
+    pub spin: (unsafe fn(usize) -> f32, usize),
+}
+
+impl Kernels {
+    /// The multiply-adds that one core does in a second when nothing holds it up, measured.
+    pub fn peak(&self) -> f64 {
+        const ROUNDS: usize = 1 << 21;
+        let time = || {
+            let start = std::time::Instant::now();
+            // SAFETY: these kernels were made for this processor.
+            std::hint::black_box(unsafe { (self.spin.0)(std::hint::black_box(ROUNDS)) });
+            start.elapsed().as_secs_f64()
+        };
+        let best = (0..8).map(|_| time()).fold(f64::INFINITY, f64::min);
+        (12 * ROUNDS * self.spin.1) as f64 / best
+    }
+}
+
+/// Repeats a block with a constant: indices must be literal, or the accumulators are spilled to the stack.
+macro_rules! unroll {
+    ($index:ident in [$($value:literal)*] $body:block) => { $({ const $index: usize = $value; $body })* };
+}
+
+#[inline(always)]
+unsafe fn tile<S: Simd, const PIXELS: usize, const VECTORS: usize>(
+    x: *const f32,
+    pixels: &[usize; MOST_PIXELS],
+    segments: &[Segment],
+    weights: *const f32,
+    out: *mut f32,
+    block_stride: usize,
+) {
+    unsafe {
+        let mut sums = [[S::zero(); VECTORS]; PIXELS];
+        let mut at = [x; PIXELS];
+        unroll!(P in [0 1 2 3 4 5 6 7] {
+            if P < PIXELS {
+                at[P] = x.wrapping_add(pixels[P]);
+            }
+        });
+        let mut weights = weights;
+        for segment in segments {
+            let mut k = segment.offset;
+            let end = k.wrapping_add(segment.length as isize);
+            while k < end {
+                let first = S::load(weights);
+                let second = if VECTORS > 1 { S::load(weights.wrapping_add(S::LANES)) } else { first };
+                unroll!(P in [0 1 2 3 4 5 6 7] {
+                    if P < PIXELS {
+                        let value = S::splat(*at[P].wrapping_offset(k));
+                        sums[P][0] = S::multiply_add(value, first, sums[P][0]);
+                        if VECTORS > 1 {
+                            sums[P][1] = S::multiply_add(value, second, sums[P][1]);
+                        }
+                    }
+                });
+                weights = weights.wrapping_add(VECTORS * S::LANES);
+                k = k.wrapping_add(1);
+            }
+        }
+        let second = if S::LANES < LANES { S::LANES } else { block_stride };
+        unroll!(P in [0 1 2 3 4 5 6 7] {
+            if P < PIXELS {
+                S::store(out.wrapping_add(P * LANES), sums[P][0]);
+                if VECTORS > 1 {
+                    S::store(out.wrapping_add(P * LANES).wrapping_add(second), sums[P][1]);
+                }
+            }
+        });
+    }
+}
+
+#[inline(always)]
+unsafe fn activated<S: Simd>(x: S::Vector, activation: Activation) -> S::Vector {
+    unsafe {
+        match activation {
+            Activation::None => x,
+            Activation::Relu => S::maximum(x, S::zero()),
+            Activation::LeakyRelu(slope) => S::where_positive(x, x, S::multiply(x, S::splat(slope))),
+            Activation::Tanh => {
+                // As `Activation::apply` has it.
+                let x = S::maximum(S::minimum(x, S::splat(7.903_89)), S::splat(-7.903_89));
+                let s = S::multiply(x, x);
+                let next = |p, c| S::multiply_add(p, s, S::splat(c));
+                let p = next(S::splat(-2.760_768_5e-16), 2.000_188e-13);
+                let p = next(next(next(p, -8.604_672e-11), 5.122_297e-8), 1.485_722_4e-5);
+                let p = S::multiply(next(next(p, 6.372_619_3e-4), 4.893_525e-3), x);
+                let q = next(S::splat(1.198_258_4e-6), 1.185_347e-4);
+                let q = next(next(q, 2.268_434_6e-3), 4.893_525e-3);
+                S::divide(p, q)
+            }
+        }
+    }
+}
+
+#[inline(always)]
+unsafe fn finish<S: Simd>(
+    finish: &Finish,
+    bias: *const f32,
+    values: *const f32,
+    offsets: &[usize],
+    to: *mut f32,
+    seen: *const f32,
+) {
+    unsafe {
+        let mut values = values;
+        for &offset in offsets {
+            let mut lane = 0;
+            while lane < LANES {
+                let place = to.wrapping_add(offset + lane);
+                let mut value = S::load(values.wrapping_add(lane));
+                if finish.add {
+                    value = S::add(value, S::load(place));
+                }
+                if !bias.is_null() {
+                    value = S::add(value, S::load(bias.wrapping_add(lane)));
+                }
+                value = activated::<S>(value, finish.activation);
+                if finish.slope != Activation::None {
+                    let seen = S::load(seen.wrapping_add(offset + lane));
+                    value = match finish.slope {
+                        Activation::None => value,
+                        Activation::Relu => S::where_positive(seen, value, S::zero()),
+                        Activation::LeakyRelu(slope) => {
+                            S::where_positive(seen, value, S::multiply(value, S::splat(slope)))
+                        }
+                        Activation::Tanh => S::multiply(value, S::subtract(S::splat(1.0), S::multiply(seen, seen))),
+                    };
+                }
+                S::store(place, value);
+                lane += S::LANES;
+            }
+            values = values.wrapping_add(LANES);
+        }
+    }
+}
+
+#[inline(always)]
+unsafe fn input<S: Simd>(points: usize, x: *const f32, row: usize, column: usize, to: *mut f32, stride: usize) {
+    unsafe {
+        let mut lane = 0;
+        while lane < LANES {
+            let (x, to) = (x.wrapping_add(lane), to.wrapping_add(lane));
+            match points {
+                6 => input6::<S>(x, row, column, to, stride),
+                5 => input5::<S>(x, row, column, to, stride),
+                _ => input3::<S>(x, row, column, to, stride),
+            }
+            lane += S::LANES;
+        }
+    }
+}
+
+#[inline(always)]
+unsafe fn output<S: Simd>(points: usize, from: *const f32, stride: usize, to: *mut f32) {
+    unsafe {
+        let mut lane = 0;
+        while lane < LANES {
+            let (from, to) = (from.wrapping_add(lane), to.wrapping_add(lane));
+            match points {
+                6 => output6::<S>(from, stride, to),
+                5 => output5::<S>(from, stride, to),
+                _ => output3::<S>(from, stride, to),
+            }
+            lane += S::LANES;
+        }
+    }
+}
+
+#[inline(always)]
+unsafe fn spin<S: Simd>(rounds: usize) -> f32 {
+    unsafe {
+        let (a, b) = (S::splat(0.999), S::splat(std::hint::black_box(1e-3)));
+        let mut sums = [b; 12];
+        for _ in 0..rounds {
+            unroll!(I in [0 1 2 3 4 5 6 7 8 9 10 11] { sums[I] = S::multiply_add(sums[I], a, b); });
+        }
+        let mut total = S::zero();
+        unroll!(I in [0 1 2 3 4 5 6 7 8 9 10 11] { total = S::add(total, sums[I]); });
+        S::sum(total)
+    }
+}
+
+/// Names the instantiations for one instruction set: pixels of a tile, and the vectors of one and of two blocks.
+macro_rules! kernels {
+    ($name:ident, $label:literal, $module:ident, $set:ty, $pixels:literal, $blocks:literal, $one:literal, $two:literal
+        $(, $feature:meta)*) => {
+        mod $module {
+            use super::*;
+            $(#[$feature])*
+            pub unsafe fn tile(
+                blocks: usize, x: *const f32, pixels: &[usize; MOST_PIXELS], segments: &[Segment], weights: *const f32,
+                out: *mut f32, block_stride: usize,
+            ) {
+                unsafe {
+                    if blocks == 1 {
+                        super::tile::<$set, $pixels, $one>(x, pixels, segments, weights, out, block_stride)
+                    } else {
+                        super::tile::<$set, $pixels, $two>(x, pixels, segments, weights, out, block_stride)
+                    }
+                }
+            }
+            $(#[$feature])*
+            pub unsafe fn finish(
+                how: &Finish, bias: *const f32, values: *const f32, offsets: &[usize], to: *mut f32, seen: *const f32,
+            ) {
+                unsafe { super::finish::<$set>(how, bias, values, offsets, to, seen) }
+            }
+            $(#[$feature])*
+            pub unsafe fn input(n: usize, x: *const f32, row: usize, column: usize, to: *mut f32, stride: usize) {
+                unsafe { super::input::<$set>(n, x, row, column, to, stride) }
+            }
+            $(#[$feature])*
+            pub unsafe fn spin(rounds: usize) -> f32 {
+                unsafe { super::spin::<$set>(rounds) }
+            }
+            $(#[$feature])*
+            pub unsafe fn output(n: usize, from: *const f32, stride: usize, to: *mut f32) {
+                unsafe { super::output::<$set>(n, from, stride, to) }
+            }
+        }
+        static $name: Kernels = Kernels {
+            name: $label, pixels: $pixels, blocks: $blocks, tile: $module::tile, finish: $module::finish,
+            input: $module::input, output: $module::output, spin: ($module::spin, <$set as Simd>::LANES),
+        };
+    };
+}
+
+kernels!(PORTABLE, "portable", portable, Portable, 2, 1, 2, 2);
+#[cfg(target_arch = "x86_64")]
+use crate::ops::kernels::simd::{Avx2, Avx512};
+#[cfg(target_arch = "x86_64")]
+kernels!(
+    AVX512,
+    "AVX-512",
+    avx512,
+    Avx512,
+    8,
+    2,
+    1,
+    2,
+    target_feature(enable = "avx512f,avx512vl,avx512dq,avx512bw,avx2,fma")
+);
+#[cfg(target_arch = "x86_64")]
+kernels!(AVX2, "AVX2", avx2, Avx2, 6, 1, 2, 2, target_feature(enable = "avx2,fma"));
+
+/// All kernels that this processor can run, the best first.
+pub fn runnable() -> Vec<&'static Kernels> {
+    let mut found = Vec::new();
+    #[cfg(target_arch = "x86_64")]
+    {
+        let fused = is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma");
+        let wide = is_x86_feature_detected!("avx512f")
+            && is_x86_feature_detected!("avx512vl")
+            && is_x86_feature_detected!("avx512dq")
+            && is_x86_feature_detected!("avx512bw");
+        if fused && wide {
+            found.push(&AVX512);
+        }
+        if fused {
+            found.push(&AVX2);
+        }
+    }
+    found.push(&PORTABLE);
+    found
+}
+
+/// The kernels in use: the best that this processor can run, or those that `COUNTERPART_KERNELS` names.
+pub fn kernels() -> &'static Kernels {
+    static CHOSEN: OnceLock<&Kernels> = OnceLock::new();
+    CHOSEN.get_or_init(|| {
+        let wanted = std::env::var("COUNTERPART_KERNELS").unwrap_or_default();
+        let found = runnable();
+        found.iter().find(|k| k.name.eq_ignore_ascii_case(&wanted)).unwrap_or(&found[0])
+    })
+}

@@ -1,0 +1,317 @@
+//! Every instruction set that this processor has against loops that cannot be wrong.
+
+use super::super::graph::{Compare, MapShape, Resample};
+use super::super::layout::{LANES, Layout};
+use super::elementwise::{self, Source, Target};
+use super::micro::{Finish, runnable};
+use super::{Convolution, Floats, Output, Way};
+use crate::ops::{Activation, ConvSpec};
+use std::sync::atomic::AtomicU64;
+
+/// Reproducible values in [-1, 1].
+fn noise(count: usize, seed: u32) -> Vec<f32> {
+    let mut state = seed.wrapping_mul(2_654_435_761).wrapping_add(12345);
+    let mut next = || {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        (state >> 8) as f32 / (1 << 23) as f32 - 1.0
+    };
+    (0..count).map(|_| next()).collect()
+}
+
+fn assert_close(found: &[f32], wanted: &[f32], tolerance: f32, what: &str) {
+    assert_eq!(found.len(), wanted.len(), "{what}");
+    let size = wanted.iter().fold(1f32, |size, value| size.max(value.abs()));
+    for (i, (f, w)) in found.iter().zip(wanted).enumerate() {
+        assert!((f - w).abs() <= tolerance * size, "{what}: value {i} is {f} instead of {w}");
+    }
+}
+
+/// A convolution by its definition, of `x: [n, inputs, h, w]`.
+fn plain(spec: &ConvSpec, x: &[f32], weight: &[f32], n: usize, (h, w): (usize, usize)) -> Vec<f32> {
+    let ConvSpec { inputs, outputs, kernel: k, stride, padding, transposed } = *spec;
+    let (oh, ow) = (spec.output_side(h).unwrap(), spec.output_side(w).unwrap());
+    let mut y = vec![0f64; n * outputs * oh * ow];
+    let (small, large) = if transposed { ((h, w), (oh, ow)) } else { ((oh, ow), (h, w)) };
+    for b in 0..n {
+        for (i, o) in (0..inputs).flat_map(|i| (0..outputs).map(move |o| (i, o))) {
+            let pair = if transposed { i * outputs + o } else { o * inputs + i };
+            for (sy, sx) in (0..small.0).flat_map(|y| (0..small.1).map(move |x| (y, x))) {
+                for (ky, kx) in (0..k).flat_map(|y| (0..k).map(move |x| (y, x))) {
+                    let (ly, lx) = (sy * stride + ky, sx * stride + kx);
+                    if ly < padding || lx < padding || ly - padding >= large.0 || lx - padding >= large.1 {
+                        continue;
+                    }
+                    let (ly, lx) = (ly - padding, lx - padding);
+                    let ((xy, xx), (yy, yx)) = if transposed { ((sy, sx), (ly, lx)) } else { ((ly, lx), (sy, sx)) };
+                    y[((b * outputs + o) * oh + yy) * ow + yx] += f64::from(x[((b * inputs + i) * h + xy) * w + xx])
+                        * f64::from(weight[pair * k * k + ky * k + kx]);
+                }
+            }
+        }
+    }
+    y.into_iter().map(|v| v as f32).collect()
+}
+
+fn layout(groups: &[usize], height: usize, width: usize) -> Layout {
+    Layout::new(&MapShape { groups: groups.to_vec(), height, width })
+}
+
+/// Pictures whose channels are those of all groups in turn, laid out.
+fn laid_out(layout: &Layout, values: &[f32], n: usize) -> Floats {
+    let area = layout.height * layout.width;
+    let channels: usize = layout.lanes.iter().sum();
+    let mut map = Floats::zeros(n * layout.image());
+    let mut first = 0;
+    for (group, blocks) in layout.groups.iter().enumerate() {
+        let count: usize = layout.lanes[blocks.clone()].iter().sum();
+        let part: Vec<f32> = values
+            .chunks_exact(channels * area)
+            .flat_map(|picture| &picture[first * area..(first + count) * area])
+            .copied()
+            .collect();
+        layout.pack(group, &part, &mut map);
+        first += count;
+    }
+    map
+}
+
+/// A convolution: the groups of its input, its outputs, its size, and pictures.
+type Case = (ConvSpec, &'static [usize], (usize, usize), usize);
+
+fn cases() -> Vec<Case> {
+    let conv = ConvSpec::conv;
+    let transposed = ConvSpec::transposed;
+    vec![
+        (conv(3, 5, 3, 1, 1), &[3], (7, 5), 2),
+        (conv(1, 16, 3, 1, 1), &[1], (8, 8), 3),
+        (conv(17, 100, 3, 1, 1), &[17], (4, 12), 2),
+        (conv(20, 48, 3, 1, 1), &[17, 3], (8, 8), 3),
+        (conv(100, 3, 3, 1, 1), &[100], (4, 4), 1),
+        (conv(48, 16, 3, 1, 1), &[45, 3], (16, 16), 5),
+        (conv(3, 3, 1, 1, 0), &[3], (9, 11), 2),
+        (conv(5, 17, 4, 2, 1), &[5], (16, 8), 2),
+        (conv(48, 33, 4, 2, 1), &[48], (8, 8), 3),
+        (conv(3, 5, 4, 2, 1), &[3], (6, 10), 1),
+        (conv(19, 40, 4, 2, 1), &[19], (12, 4), 3),
+        (transposed(19, 17, 4, 2, 1), &[19], (6, 2), 5),
+        (conv(17, 10, 4, 1, 0), &[17], (4, 4), 3),
+        (transposed(16, 48, 4, 2, 1), &[16], (4, 8), 2),
+        (transposed(5, 3, 4, 2, 1), &[5], (3, 5), 3),
+        (transposed(33, 17, 4, 2, 1), &[30, 3], (8, 8), 2),
+        (transposed(100, 20, 4, 1, 0), &[100], (1, 1), 5),
+        (transposed(5, 1, 3, 1, 1), &[5], (4, 4), 1),
+    ]
+}
+
+#[test]
+fn convolutions_agree_with_plain_loops() {
+    for kernels in runnable() {
+        for (spec, groups, (h, w), n) in cases() {
+            let x = noise(n * spec.inputs * h * w, 1);
+            let weight = noise(spec.weight_shape().iter().product(), 2);
+            let from = layout(groups, h, w);
+            let to = layout(&[7, spec.outputs], spec.output_side(h).unwrap(), spec.output_side(w).unwrap());
+            let map = laid_out(&from, &x, n);
+            let wanted = plain(&spec, &x, &weight, n, (h, w));
+            for way in [Way::Direct, Way::Winograd, Way::Fastest] {
+                let what = format!("{} {spec:?} {h} x {w} {way:?}", kernels.name);
+                let conv = Convolution::new(kernels, &spec, &weight, (&from, None), (&to, Some(1)), way).unwrap();
+                let mut y = Floats::zeros(n * to.image());
+                let mut shared = Floats::zeros(conv.shared(n));
+                let finish = vec![Finish::default(); to.groups[1].len()];
+                let output = Output { values: &mut y, finish: &finish, bias: &[], seen: &[] };
+                conv.run(n, &map, output, &mut shared);
+                let mut found = vec![0.0; wanted.len()];
+                to.unpack(1, &y, &mut found);
+                assert_close(&found, &wanted, if way == Way::Direct { 2e-6 } else { 3e-5 }, &what);
+                // The frame and the lanes without a channel stay zero, and so does the other group.
+                let sum = |values: &[f32]| values.iter().map(|v| v.abs()).sum::<f32>();
+                assert!((sum(&y) - sum(&found)).abs() <= 1e-4 * sum(&found), "{what}");
+            }
+        }
+    }
+}
+
+#[test]
+fn results_are_finished_as_asked() {
+    let activations = [Activation::None, Activation::Relu, Activation::LeakyRelu(0.2), Activation::Tanh];
+    let (spec, n) = (ConvSpec::conv(3, 17, 3, 1, 1), 2);
+    let (x, weight) = (noise(n * 3 * 64, 3), noise(17 * 27, 4));
+    let (from, to) = (layout(&[3], 8, 8), layout(&[17], 8, 8));
+    let map = laid_out(&from, &x, n);
+    let (before, bias) = (noise(n * 17 * 64, 5), noise(17, 6));
+    let mut padded = Floats::zeros(2 * LANES);
+    padded[..17].copy_from_slice(&bias);
+    let plain = plain(&spec, &x, &weight, n, (8, 8));
+    for kernels in runnable() {
+        for way in [Way::Direct, Way::Winograd] {
+            let conv = Convolution::new(kernels, &spec, &weight, (&from, None), (&to, None), way).unwrap();
+            for activation in activations {
+                let run = |finish: Finish, bias: &[f32], seen: &[f32]| {
+                    let mut y = laid_out(&to, &before, n);
+                    let output = Output { values: &mut y, finish: &[finish; 2], bias, seen };
+                    conv.run(n, &map, output, &mut Floats::zeros(conv.shared(n)));
+                    let mut found = vec![0.0; plain.len()];
+                    to.unpack(0, &y, &mut found);
+                    found
+                };
+                let what = format!("{} {way:?} {activation:?}", kernels.name);
+                let forward = run(Finish { activation, ..Finish::default() }, &padded, &[]);
+                let wanted: Vec<f32> =
+                    plain.iter().enumerate().map(|(i, v)| activation.apply(v + bias[i / 64 % 17])).collect();
+                assert_close(&forward, &wanted, 1e-5, &what);
+                let seen = laid_out(&to, &wanted, n);
+                let backward = run(Finish { add: true, slope: activation, ..Finish::default() }, &[], &seen);
+                let wanted: Vec<f32> = plain
+                    .iter()
+                    .zip(&before)
+                    .zip(&wanted)
+                    .map(|((v, before), seen)| (v + before) * activation.slope(*seen))
+                    .collect();
+                assert_close(&backward, &wanted, 1e-5, &what);
+            }
+        }
+    }
+}
+
+/// Forward and backward of one change of size by their definitions.
+fn plain_resample(how: Resample, x: &[f32], g: &[f32], (h, w): (usize, usize), planes: usize) -> (Vec<f32>, Vec<f32>) {
+    let doubles = how == Resample::Bilinear;
+    let (oh, ow) = if doubles { (2 * h, 2 * w) } else { (h / 2, w / 2) };
+    let (mut y, mut back) = (vec![0f32; planes * oh * ow], vec![0f32; x.len()]);
+    let near = |out: usize, side: usize| {
+        let position = ((out as f32 + 0.5) / 2.0 - 0.5).max(0.0);
+        let low = position as usize;
+        let share = position - low as f32;
+        [(low, 1.0 - share), ((low + 1).min(side - 1), share)]
+    };
+    for plane in 0..planes {
+        for (oy, ox) in (0..oh).flat_map(|y| (0..ow).map(move |x| (y, x))) {
+            let out = (plane * oh + oy) * ow + ox;
+            let at = |y: usize, x: usize| (plane * h + y) * w + x;
+            let square =
+                [(0, 0), (0, 1), (1, 0), (1, 1)].map(|(a, b)| at((2 * oy + a).min(h - 1), (2 * ox + b).min(w - 1)));
+            let terms: Vec<(usize, f32)> = match how {
+                Resample::AveragePool => square.iter().map(|&i| (i, 0.25)).collect(),
+                Resample::MaxPool => {
+                    let best = square.iter().copied().reduce(|best, i| if x[i] > x[best] { i } else { best });
+                    vec![(best.unwrap(), 1.0)]
+                }
+                Resample::Unfold => unreachable!("has a test of its own"),
+                Resample::Bilinear => {
+                    let (rows, columns) = (near(oy, h), near(ox, w));
+                    rows.iter().flat_map(|r| columns.iter().map(move |c| (at(r.0, c.0), r.1 * c.1))).collect()
+                }
+            };
+            for (i, share) in terms {
+                y[out] += x[i] * share;
+                back[i] += g[out] * share;
+            }
+        }
+    }
+    (y, back)
+}
+
+fn target<'a>(layout: &'a Layout, group: usize, values: &'a mut [f32], finish: Finish) -> Target<'a> {
+    Target { layout, group, values, finish, seen: &[] }
+}
+
+#[test]
+fn changes_of_size_agree_with_plain_loops() {
+    for kernels in runnable() {
+        for how in [Resample::AveragePool, Resample::MaxPool, Resample::Bilinear] {
+            for (c, h, w, n) in [(1, 4, 6, 1), (3, 8, 8, 2), (17, 6, 4, 3), (48, 4, 4, 1)] {
+                let out = if how == Resample::Bilinear { (2 * h, 2 * w) } else { (h / 2, w / 2) };
+                // Rounded, so that there are equals among the largest.
+                let x: Vec<f32> = noise(n * c * h * w, 7).into_iter().map(|v| (4.0 * v).round()).collect();
+                let g = noise(n * c * out.0 * out.1, 8);
+                let (y, back) = plain_resample(how, &x, &g, (h, w), n * c);
+                let (small, large) = (layout(&[5, c], h, w), layout(&[c], out.0, out.1));
+                let mut from = Floats::zeros(n * small.image());
+                small.pack(1, &x, &mut from);
+                let mut made = Floats::zeros(n * large.image());
+                let source = Source { layout: &small, group: 1, values: &from };
+                let to = target(&large, 0, &mut made, Finish::default());
+                elementwise::resample(kernels, (how, false), n, source, None, to);
+                let mut found = vec![0.0; y.len()];
+                large.unpack(0, &made, &mut found);
+                let what = format!("{} {how:?} {c} x {h} x {w}", kernels.name);
+                assert_close(&found, &y, 1e-6, &what);
+                let gradient = laid_out(&large, &g, n);
+                let mut brought = from.clone();
+                let gradient = Source { layout: &large, group: 0, values: &gradient };
+                let to = target(&small, 1, &mut brought, Finish { add: true, ..Finish::default() });
+                elementwise::resample(kernels, (how, true), n, gradient, Some(source), to);
+                let mut found = vec![0.0; x.len()];
+                small.unpack(1, &brought, &mut found);
+                let wanted: Vec<f32> = back.iter().zip(&x).map(|(back, x)| back + x).collect();
+                assert_close(&found, &wanted, 1e-6, &what);
+            }
+        }
+    }
+}
+
+#[test]
+fn comparisons_agree_with_plain_loops() {
+    let (c, h, w, n) = (17, 5, 3, 3);
+    let map = layout(&[c], h, w);
+    let (a, b) = (noise(n * c * h * w, 9), noise(2 * c * h * w, 10));
+    let (left, right) = (laid_out(&map, &a, n), laid_out(&map, &b, 2));
+    let rows = [1, 0, 1];
+    for kernels in runnable() {
+        for compare in [Compare::L1, Compare::L2] {
+            let size = c * h * w;
+            let mut losses = vec![0.0; n];
+            let mut gradient = Floats::zeros(n * map.image());
+            let sums: Vec<AtomicU64> = (0..n * 2).map(|_| AtomicU64::new(0)).collect();
+            let source = |values| Source { layout: &map, group: 0, values };
+            let finish = Finish::default();
+            let target = Target { layout: &map, group: 0, values: &mut gradient, finish, seen: &[] };
+            let right = (source(&right), &rows[..]);
+            elementwise::compare(kernels, compare, 2.0, source(&left), right, Some(target), &sums, &mut losses);
+            let mut found = vec![0.0; n * size];
+            map.unpack(0, &gradient, &mut found);
+            for i in 0..n {
+                let pairs = a[i * size..][..size].iter().zip(&b[rows[i] * size..][..size]);
+                let of = |(a, b): (&f32, &f32)| if compare == Compare::L1 { (a - b).abs() } else { (a - b) * (a - b) };
+                let wanted = 2.0 * pairs.clone().map(of).sum::<f32>() / size as f32;
+                assert!((losses[i] - wanted).abs() < 1e-5, "{} {compare:?}", kernels.name);
+                let slope = |(a, b): (&f32, &f32)| {
+                    2.0 / size as f32 * if compare == Compare::L1 { (a - b).signum() } else { 2.0 * (a - b) }
+                };
+                let wanted: Vec<f32> = pairs.map(slope).collect();
+                assert_close(&found[i * size..][..size], &wanted, 1e-6, kernels.name);
+            }
+        }
+    }
+}
+
+#[test]
+fn channels_unfold_to_pixels_and_back() {
+    let (h, w, n) = (3, 5, 2);
+    for kernels in runnable() {
+        for c in [1, 3, 4] {
+            let (small, large) = (layout(&[4 * c], h, w), layout(&[2, c], 2 * h, 2 * w));
+            let x = noise(n * 4 * c * h * w, 11);
+            let from = laid_out(&small, &x, n);
+            let mut made = Floats::zeros(n * large.image());
+            let source = Source { layout: &small, group: 0, values: &from };
+            let to = target(&large, 1, &mut made, Finish::default());
+            elementwise::resample(kernels, (Resample::Unfold, false), n, source, None, to);
+            let mut found = vec![0.0; x.len()];
+            large.unpack(1, &made, &mut found);
+            for (i, found) in found.iter().enumerate() {
+                let (picture, o, y, x_at) =
+                    (i / (4 * c * h * w), i / (4 * h * w) % c, i / (2 * w) % (2 * h), i % (2 * w));
+                let channel = (y % 2 * 2 + x_at % 2) * c + o;
+                assert_eq!(*found, x[((picture * 4 * c + channel) * h + y / 2) * w + x_at / 2], "{}", kernels.name);
+            }
+            // The way back undoes it.
+            let mut back = Floats::zeros(n * small.image());
+            let gradient = Source { layout: &large, group: 1, values: &made };
+            let to = target(&small, 0, &mut back, Finish::default());
+            elementwise::resample(kernels, (Resample::Unfold, true), n, gradient, None, to);
+            assert_eq!(&back[..], &from[..], "{}", kernels.name);
+        }
+    }
+}

@@ -1,0 +1,175 @@
+//! Frozen networks as one fixed graph: which maps there are and which step makes which of them from which. Nothing
+//! here knows how a processor computes it.
+
+use crate::ops::{Activation, ConvSpec};
+use candle_core::Tensor;
+
+/// The shape of a map of every picture. Its channels come in one or more groups, which are made by different nodes: a
+/// concatenation is a map of several groups.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MapShape {
+    /// The channels of every group.
+    pub groups: Vec<usize>,
+    /// Rows.
+    pub height: usize,
+    /// Columns.
+    pub width: usize,
+}
+
+/// One group of a map.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// Index in [`Graph::maps`].
+    pub map: usize,
+    /// Index in [`MapShape::groups`].
+    pub group: usize,
+}
+
+/// A frozen convolution, with the normalisation behind it folded in.
+#[derive(Clone, Debug)]
+pub struct Conv {
+    /// The geometry; its inputs are all groups of a map, one after the other.
+    pub spec: ConvSpec,
+    /// The kernels, of the shape [`ConvSpec::weight_shape`].
+    pub weight: Tensor,
+    /// `[outputs]`.
+    pub bias: Option<Tensor>,
+    /// What follows.
+    pub activation: Activation,
+}
+
+/// A change of size by a factor of two.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Resample {
+    /// The mean of every 2x2 square.
+    AveragePool,
+    /// The largest of every 2x2 square; the first of equals gets the gradient.
+    MaxPool,
+    /// Twice the size, bilinear, half-pixel centres, borders repeated.
+    Bilinear,
+    /// Twice the size: the channels of a pixel, in four parts, are its 2x2 pixels, row by row. At most 16 channels.
+    Unfold,
+}
+
+/// One step of the forward pass.
+#[derive(Clone, Debug)]
+pub enum Node {
+    /// A convolution of a whole map.
+    Conv {
+        /// Its kernels.
+        conv: Conv,
+        /// The map it reads.
+        from: usize,
+        /// What it makes.
+        to: Place,
+    },
+    /// Halving or doubling.
+    Resample {
+        /// Which.
+        how: Resample,
+        /// What it reads.
+        from: Place,
+        /// What it makes.
+        to: Place,
+    },
+    /// The sum of two places, activated.
+    Add {
+        /// What it reads.
+        terms: [Place; 2],
+        /// What it makes.
+        to: Place,
+        /// What follows.
+        activation: Activation,
+    },
+}
+
+impl Node {
+    /// What it makes.
+    pub fn to(&self) -> Place {
+        match self {
+            Self::Conv { to, .. } | Self::Resample { to, .. } | Self::Add { to, .. } => *to,
+        }
+    }
+
+    /// What follows its values.
+    pub fn activation(&self) -> Activation {
+        match self {
+            Self::Conv { conv, .. } => conv.activation,
+            Self::Add { activation, .. } => *activation,
+            Self::Resample { .. } => Activation::None,
+        }
+    }
+}
+
+/// How two maps are compared; the mean over all elements, for every picture by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Compare {
+    /// |a - b|.
+    L1,
+    /// (a - b)^2.
+    L2,
+}
+
+/// A part of the loss.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Loss {
+    /// What is compared with a target.
+    pub place: Place,
+    /// How.
+    pub compare: Compare,
+    /// Its weight in the sum.
+    pub weight: f32,
+}
+
+/// A fixed computation: nodes in an order in which each finds its inputs made.
+#[derive(Clone, Debug, Default)]
+pub struct Graph {
+    /// The maps.
+    pub maps: Vec<MapShape>,
+    /// The steps.
+    pub nodes: Vec<Node>,
+    /// Where the input is put; the gradient is that in this place.
+    pub input: Option<Place>,
+    /// What is asked for.
+    pub results: Vec<Place>,
+    /// The parts of the loss.
+    pub losses: Vec<Loss>,
+}
+
+impl Graph {
+    /// Adds a map.
+    pub fn map(&mut self, groups: Vec<usize>, (height, width): (usize, usize)) -> usize {
+        self.maps.push(MapShape { groups, height, width });
+        self.maps.len() - 1
+    }
+
+    /// Channels, rows and columns of a place.
+    pub fn shape(&self, place: Place) -> (usize, usize, usize) {
+        let map = &self.maps[place.map];
+        (map.groups[place.group], map.height, map.width)
+    }
+
+    /// The node that makes a place; `None` for the input.
+    pub fn producer(&self, place: Place) -> Option<&Node> {
+        self.nodes.iter().find(|node| node.to() == place)
+    }
+
+    /// The places of a map.
+    pub fn places(&self, map: usize) -> impl Iterator<Item = Place> + use<> {
+        (0..self.maps[map].groups.len()).map(move |group| Place { map, group })
+    }
+
+    /// Multiplications and additions of one forward pass of one picture, in pairs, as the definition has them.
+    pub fn multiply_adds(&self) -> f64 {
+        let of = |node: &Node| match node {
+            Node::Conv { conv, from, to } => {
+                let ConvSpec { inputs, outputs, kernel, transposed, .. } = conv.spec;
+                let (_, rows, columns) = self.shape(*to);
+                let small = if transposed { self.maps[*from].height * self.maps[*from].width } else { rows * columns };
+                (inputs * outputs * kernel * kernel * small) as f64
+            }
+            _ => 0.0,
+        };
+        self.nodes.iter().map(of).sum()
+    }
+}

@@ -1,0 +1,97 @@
+//! How a map lies in memory: `[n][blocks][height + 2][width + 2][16]`, channels in blocks of sixteen, every group
+//! beginning a block of its own. The frame of zeros around each plane is the padding of the convolutions, so that no
+//! kernel knows of edges; lanes without a channel are zero.
+
+use super::graph::MapShape;
+use std::ops::Range;
+
+/// Channels in a block.
+pub const LANES: usize = 16;
+
+/// The layout of a map.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Layout {
+    /// Rows without the frame.
+    pub height: usize,
+    /// Columns without the frame.
+    pub width: usize,
+    /// The channels in every block.
+    pub lanes: Vec<usize>,
+    /// The blocks of every group.
+    pub groups: Vec<Range<usize>>,
+}
+
+impl Layout {
+    /// Lays out a map.
+    pub fn new(shape: &MapShape) -> Self {
+        let (mut lanes, mut groups) = (Vec::new(), Vec::new());
+        for &channels in &shape.groups {
+            let first = lanes.len();
+            lanes.extend((0..channels.div_ceil(LANES)).map(|block| LANES.min(channels - block * LANES)));
+            groups.push(first..lanes.len());
+        }
+        Self { height: shape.height, width: shape.width, lanes, groups }
+    }
+
+    /// Floats of a row with its frame.
+    pub fn row(&self) -> usize {
+        (self.width + 2) * LANES
+    }
+
+    /// Floats of a block.
+    pub fn plane(&self) -> usize {
+        (self.height + 2) * self.row()
+    }
+
+    /// Floats of a picture.
+    pub fn image(&self) -> usize {
+        self.lanes.len() * self.plane()
+    }
+
+    /// Where a pixel lies in its plane; rows and columns count from -1.
+    pub fn at(&self, y: isize, x: isize) -> usize {
+        ((y + 1) * self.row() as isize + (x + 1) * LANES as isize) as usize
+    }
+
+    /// Puts pictures `[n, channels, height, width]` into a group of a map.
+    pub fn pack(&self, group: usize, from: &[f32], to: &mut [f32]) {
+        let area = self.height * self.width;
+        let blocks = self.groups[group].clone();
+        let channels: usize = self.lanes[blocks.clone()].iter().sum();
+        for (from, to) in from.chunks_exact(channels * area).zip(to.chunks_exact_mut(self.image())) {
+            for (i, block) in blocks.clone().enumerate() {
+                let plane = &mut to[block * self.plane()..][..self.plane()];
+                for y in 0..self.height {
+                    let at = self.at(y as isize, 0);
+                    let row = plane[at..at + self.width * LANES].as_chunks_mut::<LANES>().0;
+                    for (x, pixel) in row.iter_mut().enumerate() {
+                        for (lane, value) in pixel.iter_mut().enumerate() {
+                            let filled = lane < self.lanes[block];
+                            *value = if filled { from[(i * LANES + lane) * area + y * self.width + x] } else { 0.0 };
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    /// Takes pictures `[n, channels, height, width]` out of a group of a map.
+    pub fn unpack(&self, group: usize, from: &[f32], to: &mut [f32]) {
+        let area = self.height * self.width;
+        let blocks = self.groups[group].clone();
+        let channels: usize = self.lanes[blocks.clone()].iter().sum();
+        for (to, from) in to.chunks_exact_mut(channels * area).zip(from.chunks_exact(self.image())) {
+            for (i, block) in blocks.clone().enumerate() {
+                let plane = &from[block * self.plane()..][..self.plane()];
+                for lane in 0..self.lanes[block] {
+                    let to = &mut to[(i * LANES + lane) * area..][..area];
+                    for (y, to) in to.chunks_exact_mut(self.width).enumerate() {
+                        let at = self.at(y as isize, 0);
+                        let pixels = plane[at..at + self.width * LANES].as_chunks::<LANES>().0;
+                        to.iter_mut().zip(pixels).for_each(|(to, pixel)| *to = pixel[lane]);
+                    }
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,245 @@
+//! The plans of the models in use: each is made when it is first needed and kept while its networks live.
+
+use super::build::{self, loss_parts};
+use super::cpu::{Way, kernels};
+use super::graph::Graph;
+use super::run::{Plan, Targets, Workspace};
+use crate::model_file::LossConfig;
+use crate::nets::encoder::Posterior;
+use crate::nets::perceptual::Layer;
+use crate::nets::{ConvBlock, Encoder, Generator, Mapping, Perceptual};
+use crate::ops::{FrozenConv, Identity};
+use crate::{Error, Result};
+use candle_core::{DType, Device, Tensor};
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// Pictures that run at once, at most: more would only take more memory.
+const AT_ONCE: usize = 16;
+/// Plans that are kept, at most.
+const KEPT: usize = 12;
+
+/// A plan with the memory that nobody uses at the moment.
+struct Planned {
+    plan: Plan,
+    spare: Mutex<Vec<Workspace>>,
+}
+
+impl Planned {
+    /// Runs `work` in memory for up to `count` pictures.
+    fn with_workspace<R>(&self, count: usize, backward: bool, work: impl FnOnce(&mut Workspace) -> R) -> R {
+        let lock = || self.spare.lock().unwrap_or_else(PoisonError::into_inner);
+        let found = {
+            let mut spare = lock();
+            let fits = |space: &Workspace| space.capacity() >= count && space.has_backward() == backward;
+            spare.iter().position(fits).map(|i| spare.swap_remove(i))
+        };
+        let mut space = found.unwrap_or_else(|| self.plan.workspace(count, backward));
+        let result = work(&mut space);
+        let mut spare = lock();
+        // One of each kind is enough: the largest.
+        spare.retain(|other| other.has_backward() != backward || other.capacity() > space.capacity());
+        if spare.iter().all(|other| other.has_backward() != backward) {
+            spare.push(space);
+        }
+        result
+    }
+}
+
+/// What tells plans apart: the convolutions of their networks, and the loss.
+struct Entry {
+    convs: Vec<Identity>,
+    loss: Option<LossConfig>,
+    /// `None`: these networks cannot be planned.
+    planned: Option<Arc<Planned>>,
+}
+
+/// The plans in use, the latest last.
+static PLANS: Mutex<Vec<Entry>> = Mutex::new(Vec::new());
+
+/// The plan of these convolutions and this loss, made by `build` when there is none.
+fn planned(
+    convs: Option<Vec<&FrozenConv>>,
+    loss: Option<&LossConfig>,
+    build: impl FnOnce() -> Option<Graph>,
+) -> Option<Arc<Planned>> {
+    let convs = convs?;
+    let mut plans = PLANS.lock().unwrap_or_else(PoisonError::into_inner);
+    plans.retain(|entry| entry.convs.iter().all(|conv| !conv.is_gone()));
+    let same = |entry: &Entry| {
+        entry.loss.as_ref() == loss
+            && entry.convs.len() == convs.len()
+            && entry.convs.iter().zip(&convs).all(|(identity, conv)| identity.is(conv))
+    };
+    let entry = match plans.iter().position(same) {
+        Some(i) => plans.remove(i),
+        None => {
+            let plan = build().and_then(|graph| Plan::new(graph, kernels(), Way::Fastest));
+            let planned = plan.map(|plan| Arc::new(Planned { plan, spare: Mutex::default() }));
+            let convs = convs.iter().map(|conv| conv.identity()).collect();
+            Entry { convs, loss: loss.cloned(), planned }
+        }
+    };
+    let planned = entry.planned.clone();
+    plans.push(entry);
+    if plans.len() > KEPT {
+        plans.remove(0);
+    }
+    planned
+}
+
+fn frozen(block: &ConvBlock) -> Option<&FrozenConv> {
+    match block {
+        ConvBlock::Frozen(conv) => Some(conv),
+        ConvBlock::Trainable(_) => None,
+    }
+}
+
+fn all<'a>(blocks: impl IntoIterator<Item = &'a ConvBlock>) -> Option<Vec<&'a FrozenConv>> {
+    blocks.into_iter().map(frozen).collect()
+}
+
+fn of_mapping(mapping: &Mapping) -> Option<Vec<&FrozenConv>> {
+    let (scales, head) = mapping.layers();
+    all(scales.iter().chain([head]))
+}
+
+/// The values of a tensor that the plans can read.
+fn values(tensor: &Tensor) -> Option<Vec<f32>> {
+    if !tensor.device().is_cpu() || tensor.dtype() != DType::F32 || tensor.dims().first() == Some(&0) {
+        return None;
+    }
+    tensor.flatten_all().ok()?.to_vec1().ok()
+}
+
+/// Runs a plan of one result forward on `input: [n, ..]`.
+fn forward(planned: &Planned, input: &Tensor, size: usize) -> Option<Vec<f32>> {
+    let values = values(input)?;
+    let count = values.len() / size;
+    if values.len() != count * size || count != input.dim(0).ok()? {
+        return None;
+    }
+    let mut result = Vec::new();
+    planned.with_workspace(count.min(AT_ONCE), false, |space| {
+        for part in values.chunks(AT_ONCE * size) {
+            let done = planned.plan.forward(space, part);
+            result.extend(planned.plan.result(space, 0, done));
+        }
+    });
+    Some(result)
+}
+
+/// G(z) for codes `[n, nz]`, `[n, cx, s, s]`. `None` where it cannot be planned.
+pub fn generate(generator: &Generator, codes: &Tensor) -> Option<Tensor> {
+    let config = generator.config();
+    let planned = planned(all(generator.layers()), None, || build::generating(generator))?;
+    let pictures = forward(&planned, codes, config.latent)?;
+    Tensor::from_vec(pictures, (codes.dim(0).ok()?, config.channels, config.size, config.size), &Device::Cpu).ok()
+}
+
+/// T(x) for pictures `[n, cx, s, s]`, `[n, cy, s, s]`. `None` where it cannot be planned.
+pub fn map(mapping: &Mapping, x: &Tensor) -> Option<Tensor> {
+    let config = mapping.config();
+    let planned = planned(of_mapping(mapping), None, || build::mapping(mapping))?;
+    if x.dims()[1..] != [config.inputs, config.size, config.size] {
+        return None;
+    }
+    let pictures = forward(&planned, x, config.inputs * config.size * config.size)?;
+    Tensor::from_vec(pictures, (x.dim(0).ok()?, config.outputs, config.size, config.size), &Device::Cpu).ok()
+}
+
+/// The posteriors of images `[n, cy, s, s]`. `None` where they cannot be planned.
+pub fn encode(encoder: &Encoder, y: &Tensor) -> Option<Posterior> {
+    let config = encoder.config();
+    let planned = planned(encoder.blocks().and_then(all), None, || build::encoding(encoder))?;
+    if y.dims()[1..] != [config.channels, config.size, config.size] {
+        return None;
+    }
+    let both = forward(&planned, y, config.channels * config.size * config.size)?;
+    let both = Tensor::from_vec(both, (y.dim(0).ok()?, 2, config.latent), &Device::Cpu).ok()?;
+    let half = |i: usize| both.narrow(1, i, 1).and_then(|half| half.squeeze(1)).and_then(|half| half.contiguous()).ok();
+    Some(Posterior { mu: half(0)?, log_var: half(1)? })
+}
+
+/// The way from z to the loss and back, for one set of networks and one loss.
+#[derive(Clone)]
+pub struct Solving {
+    planned: Arc<Planned>,
+    latent: usize,
+}
+
+/// What became of some codes.
+pub struct Found {
+    /// G(z), `[n, cx, s, s]`.
+    pub x: Tensor,
+    /// T(G(z)), `[n, cy, s, s]`.
+    pub reconstruction: Tensor,
+    /// The loss of each.
+    pub losses: Vec<f32>,
+    /// The gradient of each loss in its code, `[n, nz]`; empty where it was not asked for.
+    pub gradient: Vec<f32>,
+}
+
+impl Solving {
+    /// The plan of these networks and this loss; `None` where they cannot be planned.
+    pub fn new(
+        generator: &Generator,
+        mapping: &Mapping,
+        perceptual: Option<&Perceptual>,
+        loss: &LossConfig,
+    ) -> Option<Self> {
+        let parts = loss_parts(loss)?;
+        let mut convs = all(generator.layers())?;
+        convs.extend(of_mapping(mapping)?);
+        let perceptual = perceptual.filter(|_| parts.iter().any(|part| part.level.is_some()));
+        for layer in perceptual.map_or(&[][..], Perceptual::layers) {
+            match layer {
+                Layer::Convolution(block) => convs.push(frozen(block)?),
+                Layer::Prepare(conv) => convs.push(conv),
+                Layer::Level | Layer::Pool => {}
+                _ => return None,
+            }
+        }
+        let planned = planned(Some(convs), Some(loss), || build::solving(generator, mapping, perceptual, loss))?;
+        Some(Self { planned, latent: generator.config().latent })
+    }
+
+    /// Prepares what the losses compare with: for each part of the loss, in the order of [`loss_parts`], the pixels or
+    /// the features of one image or of one a code.
+    pub fn targets(&self, parts: &[&Tensor]) -> Option<Targets> {
+        self.planned.plan.targets(parts)
+    }
+
+    /// The pictures and losses of `codes: [n, nz]` against the rows of the targets that are named, one a code, and the
+    /// gradient where it is wanted. Every code is computed by itself.
+    ///
+    /// # Errors
+    /// When the shapes do not fit.
+    pub fn run(&self, codes: &[f32], targets: &Targets, rows: &[usize], gradient: bool) -> Result<Found> {
+        let plan = &self.planned.plan;
+        let nz = self.latent;
+        let fits = !rows.is_empty() && codes.len() == rows.len() * nz && rows.iter().all(|&row| targets.has(row));
+        if !fits || (gradient && !plan.prepare_backward()) {
+            return Err(Error::new("The codes do not fit the networks or the images that they are compared with."));
+        }
+        let (mut x, mut reconstruction) = (Vec::new(), Vec::new());
+        let mut losses = vec![0.0; rows.len()];
+        let mut gradients = vec![0.0; if gradient { codes.len() } else { 0 }];
+        self.planned.with_workspace(rows.len().min(AT_ONCE), gradient, |space| {
+            for (i, (codes, rows)) in codes.chunks(AT_ONCE * nz).zip(rows.chunks(AT_ONCE)).enumerate() {
+                let first = i * AT_ONCE;
+                let count = plan.forward(space, codes);
+                plan.losses(space, targets, rows, &mut losses[first..first + count]);
+                if gradient {
+                    plan.backward(space, count, &mut gradients[first * nz..(first + count) * nz]);
+                }
+                x.extend(plan.result(space, 0, count));
+                reconstruction.extend(plan.result(space, 1, count));
+            }
+        });
+        let picture = |values: Vec<f32>, index: usize| {
+            let (c, h, w) = plan.graph().shape(plan.graph().results[index]);
+            Tensor::from_vec(values, (rows.len(), c, h, w), &Device::Cpu)
+        };
+        Ok(Found { x: picture(x, 0)?, reconstruction: picture(reconstruction, 1)?, losses, gradient: gradients })
+    }
+}

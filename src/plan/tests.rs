@@ -1,0 +1,206 @@
+//! The plans against the operations they replace, and their gradients against finite differences.
+
+use super::build;
+use super::cpu::{Way, runnable};
+use super::service::{self, Solving};
+use super::{Plan, graph::Graph};
+use crate::model_file::{LossConfig, Network};
+use crate::nam::loss::{self, Target};
+use crate::nets::{
+    Encoder, EncoderConfig, Generator, GeneratorConfig, Mapping, MappingConfig, Params, Perceptual, PerceptualConfig,
+    PerceptualKind, Statistics, Weights,
+};
+use candle_core::{Device, Tensor, Var};
+
+fn random(shape: &[usize], seed: u64) -> Tensor {
+    let mut random = <rand::rngs::StdRng as rand::SeedableRng>::seed_from_u64(seed);
+    let values = crate::nets::weights::normal_values(&mut random, shape.iter().product(), 0.0, 1.0);
+    Tensor::from_vec(values, shape, &Device::Cpu).unwrap()
+}
+
+fn values(tensor: &Tensor) -> Vec<f32> {
+    tensor.flatten_all().unwrap().to_vec1().unwrap()
+}
+
+/// Weights with the magnitudes of a trained network.
+fn lively(config: &impl Network, seed: u64) -> Params {
+    let tensors = config.shapes().unwrap().into_iter().enumerate().map(|(i, (name, shape))| {
+        let noise = random(&shape, seed * 1000 + i as u64);
+        let fan: usize = shape.iter().skip(1).product();
+        let tensor = match () {
+            () if name.ends_with("running_var") => noise.abs().unwrap() + 0.5,
+            () if shape.len() > 1 => noise * (2.0 / fan as f64).sqrt(),
+            () if name.ends_with("weight") => (noise * 0.1).unwrap() + 1.0,
+            () => noise * 0.1,
+        };
+        (name, tensor.unwrap())
+    });
+    Params::frozen(tensors.collect::<Weights>())
+}
+
+struct Networks {
+    generator: Generator,
+    mapping: Mapping,
+    perceptual: Perceptual,
+}
+
+fn networks(size: usize, width: usize, channels: usize, skip: bool, perceptual: &PerceptualConfig) -> Networks {
+    let generator = GeneratorConfig { latent: 10, width, channels: 3, size };
+    let mapping = MappingConfig { width, inputs: 3, outputs: channels, size, skip };
+    Networks {
+        generator: Generator::new(&generator, &lively(&generator, 1)).unwrap(),
+        mapping: Mapping::new(&mapping, &lively(&mapping, 2)).unwrap(),
+        perceptual: Perceptual::new(perceptual, &lively(perceptual, 3)).unwrap(),
+    }
+}
+
+fn student() -> PerceptualConfig {
+    PerceptualConfig { widths: vec![5, 16, 17, 20, 24, 33], ..PerceptualConfig::default() }
+}
+
+fn vgg() -> PerceptualConfig {
+    PerceptualConfig { kind: PerceptualKind::Vgg16, widths: vec![5, 16, 17, 20, 24, 33, 16], normalise: true }
+}
+
+/// Pictures, losses and the gradient in z by the operations themselves.
+fn composed(networks: &Networks, loss: &LossConfig, y: &Tensor, z: &Tensor) -> (Vec<f32>, Vec<f32>, Vec<f32>) {
+    let z = Var::from_tensor(z).unwrap();
+    let x = networks.generator.forward(&z, Statistics::Running).unwrap();
+    let reconstruction = networks.mapping.forward(&x, Statistics::Running).unwrap();
+    let target = Target::new(loss, Some(&networks.perceptual), y).unwrap();
+    let losses = loss::reconstruction(loss, Some(&networks.perceptual), &reconstruction, &target).unwrap();
+    let gradients = losses.sum_all().unwrap().backward().unwrap();
+    (values(&reconstruction), values(&losses), values(gradients.get(&z).unwrap()))
+}
+
+/// The length of a difference, relative to the length of what is wanted.
+fn difference(found: &[f32], wanted: &[f32]) -> f64 {
+    assert_eq!(found.len(), wanted.len());
+    let length =
+        |values: &mut dyn Iterator<Item = f32>| values.map(|v| f64::from(v) * f64::from(v)).sum::<f64>().sqrt();
+    length(&mut found.iter().zip(wanted).map(|(f, w)| f - w)) / length(&mut wanted.iter().copied()).max(1e-20)
+}
+
+/// Losses and gradients of a graph by one set of kernels.
+fn planned(plan: &Plan, parts: &[&Tensor], z: &Tensor, rows: &[usize]) -> (Vec<f32>, Vec<f32>, Vec<f32>) {
+    assert!(plan.prepare_backward());
+    let targets = plan.targets(parts).unwrap();
+    let mut space = plan.workspace(rows.len(), true);
+    let (mut losses, mut gradient) = (vec![0.0; rows.len()], vec![0.0; z.elem_count()]);
+    let mut picture = Vec::new();
+    // Twice: what a run leaves behind must not matter to the next.
+    for _ in 0..2 {
+        let count = plan.forward(&mut space, &values(z));
+        plan.losses(&mut space, &targets, rows, &mut losses);
+        plan.backward(&mut space, count, &mut gradient);
+        picture = plan.result(&space, 1, count);
+    }
+    (picture, losses, gradient)
+}
+
+fn check(networks: &Networks, loss: &LossConfig, size: usize, channels: usize) {
+    let (y, z) = (random(&[2, channels, size, size], 4), random(&[3, 10], 5));
+    let rows = [1, 0, 1];
+    let y_of_rows = Tensor::cat(&rows.map(|row| y.narrow(0, row, 1).unwrap()), 0).unwrap();
+    let (picture, losses, gradient) = composed(networks, loss, &y_of_rows, &z);
+    let target = Target::new(loss, Some(&networks.perceptual), &y).unwrap();
+    let parts = target.parts(loss).unwrap();
+    let graph = || build::solving(&networks.generator, &networks.mapping, Some(&networks.perceptual), loss).unwrap();
+    for kernels in runnable() {
+        for way in [Way::Direct, Way::Winograd, Way::Fastest] {
+            let plan = Plan::new(graph(), kernels, way).unwrap();
+            let found = planned(&plan, &parts, &z, &rows);
+            let what = format!("{} {way:?} {loss:?}", kernels.name);
+            let errors =
+                [difference(&found.0, &picture), difference(&found.1, &losses), difference(&found.2, &gradient)];
+            println!("{what}: {errors:?}");
+            // A rounding may turn the sign of a nearly vanishing difference, and with it a piece of the gradient.
+            assert!(errors[0] < 1e-5 && errors[1] < 1e-5 && errors[2] < 3e-3, "{what}: {errors:?}");
+        }
+    }
+}
+
+#[test]
+fn solving_agrees_with_the_operations() {
+    let mixed = LossConfig { pixel_l1: 0.5, pixel_l2: 2.0, perceptual: vec![1.0, 0.0, 0.5], ..LossConfig::default() };
+    check(&networks(32, 5, 3, false, &student()), &mixed, 32, 3);
+    check(&networks(64, 4, 1, false, &student()), &LossConfig::perceptual(3), 64, 1);
+    check(&networks(32, 6, 3, true, &vgg()), &LossConfig::perceptual(3), 32, 3);
+    check(&networks(32, 4, 1, false, &vgg()), &LossConfig::perceptual(2), 32, 1);
+    check(&networks(64, 16, 3, true, &student()), &LossConfig::default(), 64, 3);
+}
+
+#[test]
+fn gradients_agree_with_finite_differences() {
+    let networks = networks(32, 6, 3, false, &student());
+    let loss = LossConfig { pixel_l1: 0.0, pixel_l2: 1.0, ..LossConfig::default() };
+    let (y, z) = (random(&[1, 3, 32, 32], 6), random(&[2, 10], 7));
+    let graph = build::solving(&networks.generator, &networks.mapping, None, &loss).unwrap();
+    let plan = Plan::new(graph, runnable()[0], Way::Fastest).unwrap();
+    let (_, _, gradient) = planned(&plan, &[&y], &z, &[0, 0]);
+    let targets = plan.targets(&[&y]).unwrap();
+    let mut space = plan.workspace(2, false);
+    let mut losses_at = |z: &[f32]| {
+        let mut losses = [0.0; 2];
+        plan.forward(&mut space, z);
+        plan.losses(&mut space, &targets, &[0, 0], &mut losses);
+        losses
+    };
+    let largest = gradient.iter().fold(0f32, |largest, g| largest.max(g.abs()));
+    for i in 0..20 {
+        let mut moved = |by: f32| {
+            let mut z = values(&z);
+            z[i] += by;
+            losses_at(&z)[i / 10]
+        };
+        let slope = (moved(4e-3) - moved(-4e-3)) / 8e-3;
+        assert!((slope - gradient[i]).abs() < 0.03 * largest, "{i}: {} instead of {slope}", gradient[i]);
+    }
+}
+
+#[test]
+fn pictures_and_posteriors_agree_with_the_operations() {
+    let networks = networks(64, 6, 3, true, &student());
+    let encoder = EncoderConfig { latent: 7, width: 5, channels: 1, size: 64 };
+    let encoder = Encoder::new(&encoder, &lively(&encoder, 8)).unwrap();
+    let (z, y) = (random(&[19, 10], 9), random(&[19, 1, 64, 64], 10));
+    let x = networks.generator.forward(&z, Statistics::Running).unwrap();
+    let found = service::generate(&networks.generator, &z).unwrap();
+    assert!(difference(&values(&found), &values(&x)) < 1e-5);
+    let mapped = networks.mapping.forward(&x, Statistics::Running).unwrap();
+    assert!(difference(&values(&service::map(&networks.mapping, &x).unwrap()), &values(&mapped)) < 1e-5);
+    let (found, wanted) = (service::encode(&encoder, &y).unwrap(), encoder.forward(&y, Statistics::Running).unwrap());
+    assert!(difference(&values(&found.mu), &values(&wanted.mu)) < 1e-5);
+    assert!(difference(&values(&found.log_var), &values(&wanted.log_var)) < 1e-5);
+}
+
+#[test]
+fn a_code_is_its_own_in_any_batch() {
+    let networks = networks(32, 8, 3, false, &student());
+    let loss = LossConfig::perceptual(3);
+    let (y, z) = (random(&[1, 3, 32, 32], 11), random(&[20, 10], 12));
+    let solving = Solving::new(&networks.generator, &networks.mapping, Some(&networks.perceptual), &loss).unwrap();
+    let target = Target::new(&loss, Some(&networks.perceptual), &y).unwrap();
+    let targets = solving.targets(&target.parts(&loss).unwrap()).unwrap();
+    let together = solving.run(&values(&z), &targets, &[0; 20], true).unwrap();
+    for i in [0, 7, 15, 16, 19] {
+        let alone = solving.run(&values(&z)[i * 10..][..10], &targets, &[0], true).unwrap();
+        assert!((alone.losses[0] - together.losses[i]).abs() <= 1e-6);
+        assert!(difference(&values(&alone.x), &values(&together.x.narrow(0, i, 1).unwrap())) <= 1e-6);
+        assert!(difference(&alone.gradient, &together.gradient[i * 10..][..10]) <= 1e-5);
+    }
+    assert!(solving.run(&values(&z), &targets, &[1; 20], true).is_err());
+    assert!(solving.run(&values(&z), &targets, &[0; 3], true).is_err());
+}
+
+#[test]
+fn what_a_graph_cannot_say_is_left_to_the_operations() {
+    let networks = networks(32, 4, 3, false, &student());
+    let style = LossConfig { gram: 1.0, ..LossConfig::perceptual(3) };
+    assert!(Solving::new(&networks.generator, &networks.mapping, Some(&networks.perceptual), &style).is_none());
+    let config = PerceptualConfig { kind: PerceptualKind::VggNormalised, widths: vec![4, 4, 4, 4, 4], normalise: true };
+    let reflecting = Perceptual::new(&config, &lively(&config, 1)).unwrap();
+    let loss = LossConfig::perceptual(2);
+    assert!(Solving::new(&networks.generator, &networks.mapping, Some(&reflecting), &loss).is_none());
+    assert!(Plan::new(Graph::default(), runnable()[0], Way::Fastest).is_some());
+}
