@@ -42,6 +42,20 @@ fn training_goes_all_the_way_to_a_model_and_resumes() {
             place.succeed(&words(&format!("solve y/001.png --from-photo --model {out} --starts 2 --steps 2 --json")));
         assert!(json(&solved)["images"][0]["belonging_percent"].is_number());
     }
+    // An encoder for the mapping that NAM found.
+    let encoder = |more: &str| {
+        words(&format!(
+            "train mapping --prior whole.safetensors --images y --y edges --mapping nam.safetensors --encoder-width 2 \
+            --batch 4 --steps 2 --held-out 3 --held-out-steps 2 {more}"
+        ))
+        .join(" ")
+    };
+    place.succeed(&words(&encoder("--aggregate 0.1 --out encoder.safetensors")));
+    let report = json(&place.succeed(&["inspect", "encoder.safetensors", "--json"]));
+    let stages: Vec<_> = report["training"].as_array().unwrap().iter().map(|record| record["stage"].clone()).collect();
+    assert_eq!(stages, ["prior", "mapping", "encoder"]);
+    let refused = place.fail(&words(&encoder("--method nam --out other.safetensors")));
+    assert!(refused.contains("nothing to train"), "{refused}");
 }
 
 #[test]

@@ -12,7 +12,7 @@ use crate::data::{Images, Preparation, YKind};
 use crate::model_file::{HeldOut, LossConfig, Manifest, Model, Network, Part, Storage, TrainingRecord};
 use crate::nam::train::{Given, HeldOutSettings, Trainer, held_out_losses, hold_out};
 use crate::nam::{candidates, posterior};
-use crate::nets::{Generator, GeneratorConfig, Params, Perceptual, PerceptualConfig, Weights};
+use crate::nets::{Generator, GeneratorConfig, MappingConfig, Params, Perceptual, PerceptualConfig, Weights};
 use crate::{Error, Picture, Result};
 use candle_core::Device;
 use clap::{Args, ValueEnum};
@@ -38,6 +38,9 @@ pub struct TrainMapping {
     /// The generator: what `train prior` wrote, a model file, or weights under DCGAN's names (.safetensors, .pth)
     #[arg(long, value_name = "G.safetensors")]
     prior: PathBuf,
+    /// A model whose mapping is used as it is: only an encoder for it is trained (ae-nam, vae-nam)
+    #[arg(long, value_name = "M.safetensors")]
+    mapping: Option<PathBuf>,
     /// The perceptual network that goes into the model: what `train student` wrote, or VGG16, VGG19 or SqueezeNet
     #[arg(long, value_name = "P.safetensors")]
     perceptual: Option<PathBuf>,
@@ -143,6 +146,10 @@ impl TrainMapping {
         let prior: Part<GeneratorConfig> = Part::open(&self.prior, &device)?;
         let perceptual =
             self.perceptual.as_ref().map(|path| Part::<PerceptualConfig>::open(path, &device)).transpose()?;
+        let fixed = self.mapping.as_ref().map(|path| Part::<MappingConfig>::open(path, &device)).transpose()?;
+        if fixed.is_some() && self.method == MethodChoice::Nam {
+            return Err(Error::new("--mapping leaves nothing to train for --method nam; choose ae-nam or vae-nam."));
+        }
         let y_kind = match self.y {
             YChoice::Edges => YKind::Edges,
             YChoice::AsIs => YKind::AsIs,
@@ -176,11 +183,26 @@ impl TrainMapping {
         let seed = self.common.seed.seed;
         let resume = self.common.result.resume.then(|| files.checkpoint());
         let settings = &self.settings;
-        let shapes = settings.shapes(self.method, &prior.config, channels);
+        let mut shapes = settings.shapes(self.method, &prior.config, channels);
+        if let Some(fixed) = &fixed {
+            shapes.0 = fixed.config;
+        }
         let given = Given { generator, images, perceptual: perceptual_network };
-        let trainer = settings.trainer(self.method, shapes, loss, seed, given, &device, resume.as_deref())?;
-        let mut run =
-            MappingRun { options: self, prior, perceptual, trainer, held, device, title, preparation, y_kind, count };
+        let resume = resume.as_deref();
+        let trainer = settings.trainer(self.method, shapes, loss, seed, given, fixed.as_ref(), &device, resume)?;
+        let mut run = MappingRun {
+            options: self,
+            prior,
+            perceptual,
+            fixed,
+            trainer,
+            held,
+            device,
+            title,
+            preparation,
+            y_kind,
+            count,
+        };
         let schedule = run.options.common.schedule;
         let what = format!("Training on {count} images");
         let (finished, seconds) = drive(&mut run, &what, &files, schedule)?;
@@ -195,6 +217,7 @@ struct MappingRun {
     options: TrainMapping,
     prior: Part<GeneratorConfig>,
     perceptual: Option<Part<PerceptualConfig>>,
+    fixed: Option<Part<MappingConfig>>,
     trainer: Box<dyn Trainer>,
     held: Images,
     device: Device,
@@ -312,6 +335,12 @@ impl MappingRun {
         let networks = self.trainer.networks()?;
         let mut training = self.prior.about.training.clone();
         training.extend(self.perceptual.iter().flat_map(|part| part.about.training.clone()));
+        for record in self.fixed.iter().flat_map(|fixed| &fixed.about.training) {
+            // A model names its prior and its student, too.
+            if !training.contains(record) {
+                training.push(record.clone());
+            }
+        }
         training.push(self.record(seconds, &held_out));
         let parts = [Some(&self.prior.about), self.perceptual.as_ref().map(|part| &part.about)];
         let mut licences: Vec<&str> = parts.into_iter().flatten().map(|about| about.licence.as_str()).collect();
@@ -344,7 +373,7 @@ impl MappingRun {
             Some((format!("held-out loss, percentile {percent}"), f64::from(loss)))
         });
         TrainingRecord {
-            stage: "mapping".into(),
+            stage: if self.fixed.is_some() { "encoder" } else { "mapping" }.into(),
             method: self.options.method.name().into(),
             data: self.title.clone(),
             images: self.count,

@@ -2,7 +2,7 @@
 
 use super::drive::at_least_one;
 use super::mapping::{MethodChoice, check_shape};
-use crate::model_file::LossConfig;
+use crate::model_file::{LossConfig, Part};
 use crate::nam::train::{Contrast, Given, NamSettings, NamTrainer, Trainer, VaeNamSettings, VaeNamTrainer};
 use crate::nets::{EncoderConfig, GeneratorConfig, MappingConfig};
 use crate::{Error, Result};
@@ -126,6 +126,7 @@ impl MappingSettings {
         loss: LossConfig,
         seed: u64,
         given: Given,
+        fixed: Option<&Part<MappingConfig>>,
         device: &Device,
         resume: Option<&Path>,
     ) -> Result<Box<dyn Trainer>> {
@@ -174,11 +175,15 @@ impl MappingSettings {
             shift: self.shift,
             contrast: self.contrast,
             aggregate: if variational { self.aggregate } else { default.aggregate },
+            fixed_mapping: fixed.is_some(),
             mapping,
             encoder,
             loss,
         };
-        Ok(Box::new(VaeNamTrainer::new(settings, given, device)?))
+        Ok(Box::new(match fixed {
+            Some(fixed) => VaeNamTrainer::with_mapping(settings, &fixed.weights, given, device)?,
+            None => VaeNamTrainer::new(settings, given, device)?,
+        }))
     }
 
     /// What the manifest says of these settings.

@@ -53,6 +53,8 @@ pub struct VaeNamSettings {
     /// The weight of the divergence of all posteriors together, [`loss::aggregate_kl`]: without it every y gets
     /// counterparts of the kind that T explains most easily.
     pub aggregate: f64,
+    /// T stays as it was given, and E alone learns.
+    pub fixed_mapping: bool,
     /// The shape of T.
     pub mapping: MappingConfig,
     /// The shape of E.
@@ -78,6 +80,7 @@ impl Default for VaeNamSettings {
             shift: 2,
             contrast: None,
             aggregate: 0.0,
+            fixed_mapping: false,
             mapping: MappingConfig::default(),
             encoder: EncoderConfig::default(),
             loss: LossConfig::default(),
@@ -118,6 +121,15 @@ impl VaeNamTrainer {
         Self::from_parts(settings, given, (&mapping, &encoder), device)
     }
 
+    /// Fits an encoder to a mapping that is there already, from NAM for example, and stays as it is.
+    ///
+    /// # Errors
+    /// When networks, images and settings do not fit one another.
+    pub fn with_mapping(settings: VaeNamSettings, mapping: &Weights, given: Given, device: &Device) -> Result<Self> {
+        let encoder = settings.encoder.initial_weights(settings.seed.wrapping_add(1), device)?;
+        Self::from_parts(VaeNamSettings { fixed_mapping: true, ..settings }, given, (mapping, &encoder), device)
+    }
+
     fn from_parts(
         settings: VaeNamSettings,
         given: Given,
@@ -131,7 +143,9 @@ impl VaeNamTrainer {
         if (latent, channels, size) != (generator.config().latent, images.channels(), images.size()) {
             return Err(Error::new("The encoder must take the images as they are and give the generator's codes."));
         }
-        let (mapping_params, encoder_params) = (Params::trainable(mapping)?, Params::trainable(encoder)?);
+        let mapping_params =
+            if settings.fixed_mapping { Params::frozen(mapping.clone()) } else { Params::trainable(mapping)? };
+        let encoder_params = Params::trainable(encoder)?;
         let rates = |learning_rate| AdamConfig { learning_rate, ..AdamConfig::default() };
         Ok(Self {
             mapping: Mapping::new(&settings.mapping, &mapping_params)?,

@@ -111,6 +111,31 @@ fn a_resumed_vae_nam_run_is_the_run_that_was_never_stopped() {
 }
 
 #[test]
+fn an_encoder_learns_for_a_mapping_that_stays_as_it_is() {
+    let first = vae_nam(None);
+    let mapping = first.mapping_weights().unwrap();
+    let make = |resume: Option<&Path>| match resume {
+        Some(_) => vae_nam(resume),
+        None => {
+            let networks = small_networks(LossConfig::perceptual(2));
+            let settings = VaeNamSettings { aggregate: 0.1, ..first.settings().clone() };
+            VaeNamTrainer::with_mapping(settings, &mapping, given(networks, 10), &Device::Cpu).unwrap()
+        }
+    };
+    let encoder = make(None).encoder_weights().unwrap().unwrap();
+    let (through, _) = resumes(make);
+    for (name, weight) in mapping.iter() {
+        let after = through.mapping_weights().unwrap().get(name, weight.dims()).unwrap();
+        let values = |tensor: &Tensor| tensor.flatten_all().unwrap().to_vec1::<f32>().unwrap();
+        assert_eq!(values(&after), values(weight), "{name}");
+    }
+    let moved = through.encoder_weights().unwrap().unwrap();
+    let name = "main.0.weight";
+    let distance = (encoder.find(name).unwrap() - moved.find(name).unwrap()).unwrap().abs().unwrap().max_all().unwrap();
+    assert!(distance.to_scalar::<f32>().unwrap() > 1e-4);
+}
+
+#[test]
 fn training_lowers_the_loss() {
     let mut trainers: [Box<dyn Trainer>; 2] = [Box::new(nam(None)), Box::new(vae_nam(None))];
     for trainer in &mut trainers {
