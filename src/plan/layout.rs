@@ -53,6 +53,19 @@ impl Layout {
         ((y + 1) * self.row() as isize + (x + 1) * LANES as isize) as usize
     }
 
+    /// Makes the frames of the first `count` pictures zero, whatever lies there.
+    pub fn clear_frames(&self, count: usize, map: &mut [f32]) {
+        let row = self.row();
+        for plane in map[..count * self.image()].chunks_exact_mut(self.plane()) {
+            plane[..row].fill(0.0);
+            plane[(self.height + 1) * row..].fill(0.0);
+            for line in plane[row..(self.height + 1) * row].chunks_exact_mut(row) {
+                line[..LANES].fill(0.0);
+                line[row - LANES..].fill(0.0);
+            }
+        }
+    }
+
     /// Puts pictures `[n, channels, height, width]` into a group of a map.
     pub fn pack(&self, group: usize, from: &[f32], to: &mut [f32]) {
         let area = self.height * self.width;

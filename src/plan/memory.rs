@@ -1,5 +1,5 @@
-//! Which maps may lie in the same memory: those of one shape whose lives do not overlap. Of one shape, so that the
-//! frames of zeros stay as they are.
+//! Which maps may lie in the same memory: those whose lives do not overlap. Where they differ in shape, the frames of
+//! zeros are made anew by whoever writes a map first.
 
 use super::graph::{Graph, Node, Place, Resample};
 use super::layout::Layout;
@@ -21,11 +21,15 @@ pub struct Memory {
     gradients: Vec<usize>,
     /// The floats of a picture in every slot.
     pub slots: Vec<usize>,
+    /// Who writes each map first, where it must make the frames anew: of values and of gradients.
+    clears: [Vec<Option<Writer>>; 2],
 }
 
 /// Who writes the gradient of a place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Writer {
+    /// Whoever puts the input there.
+    Input,
     /// A part of the loss, by its index.
     Loss(usize),
     /// The backward pass of a node, by its index.
@@ -55,16 +59,18 @@ impl Memory {
         // Nodes run at 0..count, the losses at count, the backward passes after that.
         let back = |node: usize| 2 * count - node;
         let time = |writer: &Writer| match writer {
+            Writer::Input => 0,
             Writer::Loss(_) => count,
             Writer::Node(node) => back(*node),
         };
         let mut lives = Vec::new();
         for map in 0..graph.maps.len() {
-            let (mut first, mut last) = (usize::MAX, 0);
-            let (mut gradient_first, mut gradient_last) = (usize::MAX, 0);
+            let (mut first, mut last) = ((usize::MAX, Writer::Input), 0);
+            let (mut gradient_first, mut gradient_last) = ((usize::MAX, Writer::Input), 0);
             for place in graph.places(map) {
                 let made = graph.nodes.iter().position(|node| node.to() == place);
-                first = first.min(made.unwrap_or(0));
+                let made_first = made.map_or((0, Writer::Input), |node| (node, Writer::Node(node)));
+                first = if made_first.0 < first.0 { made_first } else { first };
                 let written = writers(graph, place);
                 for (i, node) in graph.nodes.iter().enumerate().filter(|(_, node)| reads(node, place)) {
                     last = last.max(i);
@@ -82,36 +88,59 @@ impl Memory {
                 if let (true, Some(writer)) = (backward && sloped, written.last()) {
                     last = last.max(time(writer));
                 }
-                if let Some(writer) = written.first() {
-                    gradient_first = gradient_first.min(time(writer));
+                if let Some(writer) = written.first()
+                    && time(writer) < gradient_first.0
+                {
+                    gradient_first = (time(writer), *writer);
                 }
                 gradient_last = gradient_last.max(made.map_or(forever, back));
             }
             lives.push((Kind::Values, map, first, last));
-            if backward && gradient_first != usize::MAX {
+            if backward && gradient_first.0 != usize::MAX {
                 lives.push((Kind::Gradient, map, gradient_first, gradient_last));
             }
         }
-        lives.sort_by_key(|&(_, _, first, _)| first);
-        let mut memory = Self { values: vec![usize::MAX; graph.maps.len()], ..Self::default() };
-        memory.gradients = memory.values.clone();
-        let mut taken: Vec<((usize, usize, usize), usize)> = Vec::new();
-        for (kind, map, first, last) in lives {
-            let layout = &layouts[map];
-            let shape = (layout.lanes.len(), layout.height, layout.width);
-            let free = taken.iter().position(|&(other, until)| other == shape && until < first);
+        lives.sort_by_key(|&(_, _, (first, _), _)| first);
+        let none = vec![usize::MAX; graph.maps.len()];
+        let mut memory = Self {
+            values: none.clone(),
+            gradients: none,
+            slots: Vec::new(),
+            clears: [vec![None; graph.maps.len()], vec![None; graph.maps.len()]],
+        };
+        // Of each slot: its tenants, and until when it is taken.
+        let mut taken: Vec<(Vec<(Kind, usize)>, usize)> = Vec::new();
+        for &(kind, map, (first, _), last) in &lives {
+            let size = layouts[map].image();
+            // Of the free slots the one that fits best: too large by as little as possible, or else too small by it.
+            let waste = |slot: usize| (memory.slots[slot] < size, memory.slots[slot].abs_diff(size));
+            let free = (0..taken.len()).filter(|&slot| taken[slot].1 < first).min_by_key(|&slot| waste(slot));
             let slot = free.unwrap_or_else(|| {
-                taken.push((shape, last));
-                memory.slots.push(layout.image());
+                taken.push((Vec::new(), 0));
+                memory.slots.push(size);
                 taken.len() - 1
             });
+            memory.slots[slot] = memory.slots[slot].max(size);
+            taken[slot].0.push((kind, map));
             taken[slot].1 = last;
             match kind {
                 Kind::Values => memory.values[map] = slot,
                 Kind::Gradient => memory.gradients[map] = slot,
             }
         }
+        let shape = |map: usize| (layouts[map].lanes.len(), layouts[map].height, layouts[map].width);
+        for (kind, map, (_, writer), _) in lives {
+            let tenants = &taken[memory.slot(kind, map)].0;
+            if tenants.iter().any(|&(_, other)| shape(other) != shape(map)) {
+                memory.clears[kind as usize][map] = Some(writer);
+            }
+        }
         memory
+    }
+
+    /// Whether this writer of a map must make its frames anew.
+    pub fn clears(&self, kind: Kind, map: usize, writer: Writer) -> bool {
+        self.clears[kind as usize][map] == Some(writer)
     }
 
     /// The slot of a map.

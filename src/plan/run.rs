@@ -162,7 +162,7 @@ impl Plan {
         let (c, h, w) = self.graph.shape(input);
         let count = inputs.len() / (c * h * w);
         assert!(count <= work.capacity);
-        let mut map = work.take(Kind::Values, input.map);
+        let mut map = self.open(work, Kind::Values, input.map, Writer::Input, count);
         self.layouts[input.map].pack(input.group, inputs, &mut map);
         work.put(Kind::Values, input.map, map);
         threads::within(|| {
@@ -173,10 +173,19 @@ impl Plan {
         count
     }
 
+    /// Takes a map out to be written.
+    fn open(&self, work: &mut Workspace, kind: Kind, map: usize, writer: Writer, count: usize) -> Floats {
+        let mut values = work.take(kind, map);
+        if work.memory.clears(kind, map, writer) {
+            self.layouts[map].clear_frames(count, &mut values);
+        }
+        values
+    }
+
     fn make(&self, work: &mut Workspace, count: usize, index: usize) {
         let node = &self.graph.nodes[index];
         let to = node.to();
-        let mut map = work.take(Kind::Values, to.map);
+        let mut map = self.open(work, Kind::Values, to.map, Writer::Node(index), count);
         let finishes = &self.finishes[index].0;
         let finish = finishes[0];
         let target = |values| Target { layout: &self.layouts[to.map], group: to.group, values, finish, seen: &[] };
@@ -213,7 +222,10 @@ impl Plan {
             for (i, (loss, target)) in self.graph.losses.iter().zip(&targets.maps).enumerate() {
                 let place = loss.place;
                 let layout = &self.layouts[place.map];
-                let mut map = if work.backward { work.take(Kind::Gradient, place.map) } else { Floats::default() };
+                let mut map = match work.backward {
+                    true => self.open(work, Kind::Gradient, place.map, Writer::Loss(i), losses.len()),
+                    false => Floats::default(),
+                };
                 let a = self.source(work, Kind::Values, place);
                 let finish = self.loss_finishes[i];
                 let gradient = Target { layout, group: place.group, values: &mut map, finish, seen: a.values };
@@ -249,7 +261,7 @@ impl Plan {
         let to = node.to();
         let finish = &self.finishes[index].1;
         let pass = |work: &mut Workspace, place: Place, finish: Finish, run: &dyn Fn(&Workspace, Target)| {
-            let mut map = work.take(Kind::Gradient, place.map);
+            let mut map = self.open(work, Kind::Gradient, place.map, Writer::Node(index), count);
             let seen = if finish.slope == Activation::None { &[][..] } else { work.slot(Kind::Values, place.map) };
             let layout = &self.layouts[place.map];
             run(work, Target { layout, group: place.group, values: &mut map, finish, seen });
@@ -258,7 +270,7 @@ impl Plan {
         match node {
             Node::Conv { from, .. } => {
                 let Some(conv) = conv else { return };
-                let mut map = work.take(Kind::Gradient, *from);
+                let mut map = self.open(work, Kind::Gradient, *from, Writer::Node(index), count);
                 let mut shared = std::mem::take(&mut work.shared);
                 let sloped = finish.iter().any(|finish| finish.slope != Activation::None);
                 let seen = if sloped { work.slot(Kind::Values, *from) } else { &[][..] };
