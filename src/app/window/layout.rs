@@ -9,6 +9,8 @@ use eframe::egui::{self, Frame, Margin, Vec2};
 const SIDE: f32 = 300.0;
 /// Width of the only side panel of a window that is not wide, in points.
 const NARROW_SIDE: f32 = 270.0;
+/// What of the right margin lies beyond the scroll bar, in points.
+const EDGE: i8 = 4;
 /// Height of a panel's heading and the gap below it, in points.
 const TITLE: f32 = HEADING + GAP;
 /// The lowest that the chosen solution is drawn, its heading included, in points.
@@ -33,27 +35,26 @@ pub(super) fn lay_out(ui: &mut egui::Ui, scene: &mut Scene<'_>) {
         .exact_size(28.0)
         .frame(bar(MARGIN))
         .show(ui, |ui| panels::status::show(ui, scene.state));
-    let side = Frame::new().inner_margin(Margin { left: MARGIN, right: 4, top: 0, bottom: 0 });
-    // What is scrolled goes to the very edge above and below; its own margin is scrolled with it.
-    let canvas = Frame::new().inner_margin(Margin::symmetric(MARGIN, 0));
+    // What is scrolled goes to the very edge above and below; its own margin is scrolled with it. Scroll bars are in the
+    // right margin.
+    let scrolling = Frame::new().inner_margin(Margin { left: MARGIN, right: EDGE, top: 0, bottom: 0 });
     let fill = |ui: &egui::Ui, scene: &Scene<'_>| {
-        scene.painter.fill(ui, ui.max_rect().expand2(Vec2::new(f32::from(MARGIN), 0.0)), tokens.canvas);
+        let mut area = ui.max_rect();
+        area.min.x -= f32::from(MARGIN);
+        area.max.x += f32::from(EDGE);
+        scene.painter.fill(ui, area, tokens.canvas);
     };
     let width = ui.available_width();
     if width < theme::NARROW {
-        egui::CentralPanel::default().frame(canvas).show(ui, |ui| {
+        egui::CentralPanel::default().frame(scrolling).show(ui, |ui| {
             fill(ui, scene);
-            egui::ScrollArea::vertical().auto_shrink(false).show(ui, |ui| {
-                ui.add_space(f32::from(MARGIN));
-                one_column(ui, scene);
-                ui.add_space(f32::from(MARGIN));
-            });
+            scrolled(ui, |ui| one_column(ui, scene));
         });
         return;
     }
     let wide = width >= theme::WIDE;
     let side_width = if wide { SIDE } else { NARROW_SIDE };
-    egui::Panel::left("picture").exact_size(side_width).resizable(false).frame(side).show(ui, |ui| {
+    egui::Panel::left("picture").exact_size(side_width).resizable(false).frame(scrolling).show(ui, |ui| {
         scrolled(ui, |ui| {
             panels::input::show(ui, scene);
             if !wide {
@@ -63,13 +64,13 @@ pub(super) fn lay_out(ui: &mut egui::Ui, scene: &mut Scene<'_>) {
         });
     });
     if wide {
-        egui::Panel::right("search").exact_size(SIDE).resizable(false).frame(side).show(ui, |ui| {
+        egui::Panel::right("search").exact_size(SIDE).resizable(false).frame(scrolling).show(ui, |ui| {
             scrolled(ui, |ui| search(ui, scene));
         });
     }
-    egui::CentralPanel::default().frame(canvas).show(ui, |ui| {
+    egui::CentralPanel::default().frame(scrolling).show(ui, |ui| {
         fill(ui, scene);
-        let area = ui.available_size() - Vec2::new(0.0, 2.0 * f32::from(MARGIN));
+        let area = ui.available_size() - Vec2::new(f32::from(MARGIN - EDGE), 2.0 * f32::from(MARGIN));
         egui::ScrollArea::vertical().auto_shrink(false).show(ui, |ui| {
             ui.add_space(f32::from(MARGIN));
             solutions(ui, scene, area);
@@ -85,7 +86,7 @@ fn search(ui: &mut egui::Ui, scene: &mut Scene<'_>) {
 
 fn scrolled(ui: &mut egui::Ui, contents: impl FnOnce(&mut egui::Ui)) {
     egui::ScrollArea::vertical().auto_shrink(false).show(ui, |ui| {
-        ui.set_max_width(ui.available_width() - f32::from(MARGIN - 4));
+        ui.set_max_width(ui.available_width() - f32::from(MARGIN - EDGE));
         ui.add_space(f32::from(MARGIN));
         contents(ui);
         ui.add_space(f32::from(MARGIN));
@@ -142,8 +143,7 @@ impl Fitted {
 
 /// Everything in one column, the solutions right below the picture.
 fn one_column(ui: &mut egui::Ui, scene: &mut Scene<'_>) {
-    let width = ui.available_width() - f32::from(MARGIN) / 2.0;
-    ui.set_max_width(width);
+    let width = ui.available_width();
     panels::input::show(ui, scene);
     ui.add_space(SECTION);
     let wall = panels::wall::height_of_columns(panels::wall::count(scene.state), COLUMNS, width);
