@@ -171,14 +171,19 @@ fn pictures_of(shot: &image::RgbaImage, places: &[(u32, u32)]) -> Vec<[u64; 3]> 
         .collect()
 }
 
+/// The program on a display of its own, with a folder for its files; none where the tools are meant to be missing.
+fn open(environment: &[(&str, &str)]) -> Option<(tempfile::TempDir, Display, Opened)> {
+    tools_are_there().then(|| {
+        let folder = tempfile::tempdir().unwrap();
+        let display = Display::new("1360x884x24");
+        let opened = display.open(folder.path(), environment);
+        (folder, display, opened)
+    })
+}
+
 #[test]
 fn a_real_drop_on_a_real_window_leads_to_solutions_on_the_screen() {
-    if !tools_are_there() {
-        return;
-    }
-    let folder = tempfile::tempdir().unwrap();
-    let display = Display::new("1360x884x24");
-    let mut opened = display.open(folder.path(), &[]);
+    let Some((folder, display, mut opened)) = open(&[]) else { return };
     opened.until("first frame", |report| report.first_frame.is_some() && report.model_ready.is_some());
     opened.until("the first sample's counterparts", |report| report.solutions == 16);
     std::thread::sleep(Duration::from_millis(500));
@@ -266,12 +271,7 @@ fn a_display_that_does_not_answer_gets_a_sentence() {
 
 #[test]
 fn without_vulkan_the_window_is_drawn_by_opengl() {
-    if !tools_are_there() {
-        return;
-    }
-    let folder = tempfile::tempdir().unwrap();
-    let display = Display::new("1360x884x24");
-    let mut opened = display.open(folder.path(), &[("VK_DRIVER_FILES", "/nonexistent.json")]);
+    let Some((_folder, display, mut opened)) = open(&[("VK_DRIVER_FILES", "/nonexistent.json")]) else { return };
     let report = opened.until("solutions", |report| report.solutions == 16 && report.first_frame.is_some());
     assert!(report.renderer.to_lowercase().contains("gl"), "{}", report.renderer);
     std::thread::sleep(Duration::from_millis(500));
@@ -281,14 +281,9 @@ fn without_vulkan_the_window_is_drawn_by_opengl() {
 
 #[test]
 fn without_any_adapter_of_wgpu_the_window_is_drawn_by_opengl_alone() {
-    if !tools_are_there() {
-        return;
-    }
-    let folder = tempfile::tempdir().unwrap();
-    let display = Display::new("1360x884x24");
     // Vulkan alone is allowed, and there is none.
     let environment = [("WGPU_BACKEND", "vulkan"), ("VK_DRIVER_FILES", "/nonexistent.json")];
-    let mut opened = display.open(folder.path(), &environment);
+    let Some((folder, display, mut opened)) = open(&environment) else { return };
     let report = opened.until("solutions", |report| report.solutions == 16 && report.first_frame.is_some());
     assert_eq!(report.renderer, "OpenGL", "by glow, not by wgpu");
     std::thread::sleep(Duration::from_millis(500));

@@ -1,5 +1,6 @@
 //! Large areas of one colour, cheaper than egui's own rectangles on a software driver.
 
+use super::program::{self, Program};
 use eframe::egui_wgpu::{CallbackResources, CallbackTrait, ScreenDescriptor};
 use eframe::{egui, wgpu};
 use std::collections::HashMap;
@@ -20,50 +21,11 @@ pub(super) struct Shared {
 
 impl Shared {
     pub(super) fn new(device: &wgpu::Device, target: wgpu::TextureFormat) -> Self {
-        let (name, source) = SHADER;
-        let module = device.create_shader_module(wgpu::ShaderModuleDescriptor {
-            label: Some(name),
-            source: wgpu::ShaderSource::Wgsl(source.into()),
-        });
         let layout = device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor {
-            label: Some(name),
-            entries: &[wgpu::BindGroupLayoutEntry {
-                binding: 0,
-                visibility: wgpu::ShaderStages::FRAGMENT,
-                ty: wgpu::BindingType::Buffer {
-                    ty: wgpu::BufferBindingType::Uniform,
-                    has_dynamic_offset: false,
-                    min_binding_size: wgpu::BufferSize::new(COLOUR_BYTES as u64),
-                },
-                count: None,
-            }],
+            label: Some(SHADER.0),
+            entries: &[program::uniforms(0, COLOUR_BYTES)],
         });
-        let pipeline_layout = device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
-            label: Some(name),
-            bind_group_layouts: &[Some(&layout)],
-            immediate_size: 0,
-        });
-        let pipeline = device.create_render_pipeline(&wgpu::RenderPipelineDescriptor {
-            label: Some(name),
-            layout: Some(&pipeline_layout),
-            vertex: wgpu::VertexState {
-                module: &module,
-                entry_point: Some("vertex"),
-                compilation_options: Default::default(),
-                buffers: &[],
-            },
-            primitive: wgpu::PrimitiveState::default(),
-            depth_stencil: None,
-            multisample: wgpu::MultisampleState::default(),
-            fragment: Some(wgpu::FragmentState {
-                module: &module,
-                entry_point: Some("fragment"),
-                compilation_options: Default::default(),
-                targets: &[Some(target.into())],
-            }),
-            multiview_mask: None,
-            cache: None,
-        });
+        let pipeline = Program::new(device, SHADER, &layout).pipeline("fragment", &[], target.into());
         Self { pipeline, layout, linear: target.is_srgb(), colours: HashMap::new() }
     }
 
@@ -73,12 +35,7 @@ impl Shared {
         for (slot, value) in bytes.chunks_exact_mut(4).zip(values) {
             slot.copy_from_slice(&value.to_ne_bytes());
         }
-        let buffer = device.create_buffer(&wgpu::BufferDescriptor {
-            label: Some(SHADER.0),
-            size: COLOUR_BYTES as u64,
-            usage: wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST,
-            mapped_at_creation: false,
-        });
+        let buffer = program::uniform_buffer(device, SHADER.0, COLOUR_BYTES);
         queue.write_buffer(&buffer, 0, &bytes);
         device.create_bind_group(&wgpu::BindGroupDescriptor {
             label: Some(SHADER.0),

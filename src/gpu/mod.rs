@@ -5,6 +5,7 @@
 
 mod adapter;
 mod fill;
+mod program;
 mod software;
 mod views;
 

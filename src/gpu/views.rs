@@ -1,5 +1,6 @@
 //! Image views as paint callbacks: one texture and one bind group per view, written only when its picture changed.
 
+use super::program::{self, Program};
 use super::{Colours, Look, Mode, fill, software};
 use crate::Picture;
 use eframe::egui_wgpu::{self, CallbackResources, CallbackTrait, RenderState, ScreenDescriptor};
@@ -193,11 +194,7 @@ fn extent(picture: &Picture) -> wgpu::Extent3d {
 
 impl Shared {
     fn new(device: &wgpu::Device, target: wgpu::TextureFormat) -> Self {
-        let (name, source) = SHADERS[0];
-        let module = device.create_shader_module(wgpu::ShaderModuleDescriptor {
-            label: Some(name),
-            source: wgpu::ShaderSource::Wgsl(source.into()),
-        });
+        let name = SHADERS[0].0;
         let texture = |binding| wgpu::BindGroupLayoutEntry {
             binding,
             visibility: wgpu::ShaderStages::FRAGMENT,
@@ -208,20 +205,10 @@ impl Shared {
             },
             count: None,
         };
-        let uniforms = wgpu::BindGroupLayoutEntry {
-            binding: 0,
-            visibility: wgpu::ShaderStages::FRAGMENT,
-            ty: wgpu::BindingType::Buffer {
-                ty: wgpu::BufferBindingType::Uniform,
-                has_dynamic_offset: false,
-                min_binding_size: wgpu::BufferSize::new(UNIFORM_BYTES as u64),
-            },
-            count: None,
-        };
         let layout = device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor {
             label: Some(name),
             entries: &[
-                uniforms,
+                program::uniforms(0, UNIFORM_BYTES),
                 texture(1),
                 texture(2),
                 wgpu::BindGroupLayoutEntry {
@@ -238,53 +225,19 @@ impl Shared {
             min_filter: wgpu::FilterMode::Linear,
             ..Default::default()
         });
-        let pipeline_layout = device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
-            label: Some(name),
-            bind_group_layouts: &[Some(&layout)],
-            immediate_size: 0,
-        });
         let fragment = if target.is_srgb() { "fragment_linear" } else { "fragment_gamma" };
+        let program = Program::new(device, SHADERS[0], &layout);
         let pipeline = |mode: f64| {
-            device.create_render_pipeline(&wgpu::RenderPipelineDescriptor {
-                label: Some(name),
-                layout: Some(&pipeline_layout),
-                vertex: wgpu::VertexState {
-                    module: &module,
-                    entry_point: Some("vertex"),
-                    compilation_options: Default::default(),
-                    buffers: &[],
-                },
-                primitive: wgpu::PrimitiveState::default(),
-                depth_stencil: None,
-                multisample: wgpu::MultisampleState::default(),
-                fragment: Some(wgpu::FragmentState {
-                    module: &module,
-                    entry_point: Some(fragment),
-                    compilation_options: wgpu::PipelineCompilationOptions {
-                        constants: &[("MODE", mode)],
-                        ..Default::default()
-                    },
-                    targets: &[Some(wgpu::ColorTargetState {
-                        format: target,
-                        blend: Some(wgpu::BlendState::PREMULTIPLIED_ALPHA_BLENDING),
-                        write_mask: wgpu::ColorWrites::ALL,
-                    })],
-                }),
-                multiview_mask: None,
-                cache: None,
-            })
+            let blend = Some(wgpu::BlendState::PREMULTIPLIED_ALPHA_BLENDING);
+            let target = wgpu::ColorTargetState { format: target, blend, write_mask: wgpu::ColorWrites::ALL };
+            program.pipeline(fragment, &[("MODE", mode)], target)
         };
         let pipelines = [0.0, 1.0, 2.0, 3.0].map(pipeline);
         Self { pipelines, layout, sampler, views: HashMap::new() }
     }
 
     fn resources(&self, device: &wgpu::Device, a: Uploaded, b: Uploaded) -> Resources {
-        let uniforms = device.create_buffer(&wgpu::BufferDescriptor {
-            label: Some("image view"),
-            size: UNIFORM_BYTES as u64,
-            usage: wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST,
-            mapped_at_creation: false,
-        });
+        let uniforms = program::uniform_buffer(device, "image view", UNIFORM_BYTES);
         let [view_a, view_b] = [&a, &b].map(|uploaded| uploaded.texture.create_view(&Default::default()));
         let bind_group = device.create_bind_group(&wgpu::BindGroupDescriptor {
             label: Some("image view"),

@@ -20,8 +20,7 @@ struct ConvNorm {
 
 impl ConvNorm {
     fn form(&self, y: &Shape) -> Result<Form> {
-        let (_, channels, h, w) = y.dims4()?;
-        Ok(Form { channels, area: h * w, epsilon: self.epsilon as f32, activation: self.activation })
+        Form::new(y, self.epsilon, self.activation)
     }
 }
 
@@ -42,7 +41,7 @@ impl CustomOp3 for ConvNorm {
         let (x, weight, scales) = (cpu::values(s1, l1)?, cpu::values(s2, l2)?, cpu::values(s3, l3)?);
         let (convolved, shape) = self.plans.output(&self.spec, x, l1.shape(), weight, l2.shape())?;
         let form = self.form(&shape)?;
-        if l3.dims() != [2, form.channels] || convolved.is_empty() {
+        if l3.dims() != [2, form.channels] {
             candle_core::bail!("a batch {shape:?} cannot be normalised by scales and shifts {:?}", l3.shape());
         }
         let moments = form.moments(&convolved);

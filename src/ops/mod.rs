@@ -20,7 +20,7 @@ pub mod process;
 mod resample;
 mod row_adam;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 pub mod threads;
 
 pub use activation::Activation;

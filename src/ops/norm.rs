@@ -58,6 +58,15 @@ pub(super) struct Form {
 }
 
 impl Form {
+    /// For batches `[n, c, h, w]` that are not empty.
+    pub(super) fn new(x: &Shape, epsilon: f64, activation: Activation) -> Result<Self> {
+        let (n, channels, h, w) = x.dims4()?;
+        if n * h * w * channels == 0 {
+            candle_core::bail!("a batch {x:?} cannot be normalised");
+        }
+        Ok(Self { channels, area: h * w, epsilon: epsilon as f32, activation })
+    }
+
     fn inverse(&self, variance: f32) -> f32 {
         1.0 / (variance + self.epsilon).sqrt()
     }
@@ -147,11 +156,7 @@ fn of_totals(totals: &[(f32, f32)], pick: fn(&(f32, f32)) -> f32, like: &Tensor)
 
 impl BatchNorm {
     fn form(&self, x: &Shape) -> Result<Form> {
-        let (n, channels, h, w) = x.dims4()?;
-        if n * h * w * channels == 0 {
-            candle_core::bail!("a batch {x:?} cannot be normalised");
-        }
-        Ok(Form { channels, area: h * w, epsilon: self.epsilon as f32, activation: self.activation })
+        Form::new(x, self.epsilon, self.activation)
     }
 }
 

@@ -3,13 +3,13 @@
 use super::*;
 use candle_core::{Device, Result, Tensor, Var};
 
-fn random(shape: &[usize], seed: u64) -> Tensor {
+pub(crate) fn random(shape: &[usize], seed: u64) -> Tensor {
     let mut random = <rand::rngs::StdRng as rand::SeedableRng>::seed_from_u64(seed);
     let values = crate::nets::weights::normal_values(&mut random, shape.iter().product(), 0.0, 1.0);
     Tensor::from_vec(values, shape, &Device::Cpu).unwrap()
 }
 
-fn values(tensor: &Tensor) -> Vec<f32> {
+pub(crate) fn values(tensor: &Tensor) -> Vec<f32> {
     tensor.flatten_all().unwrap().to_vec1().unwrap()
 }
 

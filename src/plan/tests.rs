@@ -10,17 +10,8 @@ use crate::nets::{
     Encoder, EncoderConfig, Generator, GeneratorConfig, Mapping, MappingConfig, Params, Perceptual, PerceptualConfig,
     PerceptualKind, Statistics, Weights,
 };
-use candle_core::{Device, Tensor, Var};
-
-fn random(shape: &[usize], seed: u64) -> Tensor {
-    let mut random = <rand::rngs::StdRng as rand::SeedableRng>::seed_from_u64(seed);
-    let values = crate::nets::weights::normal_values(&mut random, shape.iter().product(), 0.0, 1.0);
-    Tensor::from_vec(values, shape, &Device::Cpu).unwrap()
-}
-
-fn values(tensor: &Tensor) -> Vec<f32> {
-    tensor.flatten_all().unwrap().to_vec1().unwrap()
-}
+use crate::ops::tests::{random, values};
+use candle_core::{Tensor, Var};
 
 /// Weights with the magnitudes of a trained network.
 fn lively(config: &impl Network, seed: u64) -> Params {
@@ -110,7 +101,7 @@ fn check(networks: &Networks, loss: &LossConfig, size: usize, channels: usize) {
         for way in [Way::Direct, Way::Winograd, Way::Fastest] {
             let plan = Plan::new(graph(), kernels, way).unwrap();
             let found = planned(&plan, &parts, &z, &rows);
-            let what = format!("{} {way:?} {loss:?}", kernels.name);
+            let what = format!("{} {way:?} {loss:?}", kernels.set.name());
             let errors =
                 [difference(&found.0, &picture), difference(&found.1, &losses), difference(&found.2, &gradient)];
             println!("{what}: {errors:?}");

@@ -8,8 +8,8 @@
 //! The function pointers of [`Kernels`] are made only for instruction sets that were detected; see each for what its
 //! pointers must be valid for.
 
+use super::sets::InstructionSet;
 use super::simd::{Portable, Simd};
-use std::sync::OnceLock;
 
 /// A run of pixels that fills the lanes `low..high` of one vector of a panel.
 #[derive(Clone, Copy, Debug)]
@@ -26,8 +26,6 @@ pub struct Run {
 
 /// The inner loops for one instruction set.
 pub struct Kernels {
-    /// The name of the instruction set.
-    pub name: &'static str,
     /// Values in a vector; a panel has two vectors.
     pub lanes: usize,
     /// The largest number of rows of a tile.
@@ -225,40 +223,24 @@ kernels!(super::simd::Avx512, tile_avx512, dot_avx512, gather_avx512,
 kernels!(super::simd::Avx2, tile_avx2, dot_avx2, gather_avx2, [1 2 3 4 5 6], target_feature(enable = "avx2,fma"));
 
 static PORTABLE: Kernels =
-    Kernels { name: "portable", lanes: 8, rows: 6, tile: tile_portable, dot: dot_portable, gather: gather_portable };
+    Kernels { lanes: 8, rows: 6, tile: tile_portable, dot: dot_portable, gather: gather_portable };
 #[cfg(target_arch = "x86_64")]
-static AVX512: Kernels =
-    Kernels { name: "AVX-512", lanes: 16, rows: 14, tile: tile_avx512, dot: dot_avx512, gather: gather_avx512 };
+static AVX512: Kernels = Kernels { lanes: 16, rows: 14, tile: tile_avx512, dot: dot_avx512, gather: gather_avx512 };
 #[cfg(target_arch = "x86_64")]
-static AVX2: Kernels = Kernels { name: "AVX2", lanes: 8, rows: 6, tile: tile_avx2, dot: dot_avx2, gather: gather_avx2 };
+static AVX2: Kernels = Kernels { lanes: 8, rows: 6, tile: tile_avx2, dot: dot_avx2, gather: gather_avx2 };
 
-/// All kernels that this processor can run, the best first.
-pub fn runnable() -> Vec<&'static Kernels> {
-    let mut found = Vec::new();
-    #[cfg(target_arch = "x86_64")]
-    {
-        let fused = is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma");
-        let wide = is_x86_feature_detected!("avx512f")
-            && is_x86_feature_detected!("avx512vl")
-            && is_x86_feature_detected!("avx512dq")
-            && is_x86_feature_detected!("avx512bw");
-        if fused && wide {
-            found.push(&AVX512);
-        }
-        if fused {
-            found.push(&AVX2);
-        }
+/// The kernels for an instruction set that this processor has.
+pub fn of(set: InstructionSet) -> &'static Kernels {
+    match set {
+        #[cfg(target_arch = "x86_64")]
+        InstructionSet::Avx512 => &AVX512,
+        #[cfg(target_arch = "x86_64")]
+        InstructionSet::Avx2 => &AVX2,
+        InstructionSet::Portable => &PORTABLE,
     }
-    found.push(&PORTABLE);
-    found
 }
 
-/// The kernels in use: the best that this processor can run, or those that `COUNTERPART_KERNELS` names.
+/// The kernels in use.
 pub fn kernels() -> &'static Kernels {
-    static CHOSEN: OnceLock<&Kernels> = OnceLock::new();
-    CHOSEN.get_or_init(|| {
-        let wanted = std::env::var("COUNTERPART_KERNELS").unwrap_or_default();
-        let found = runnable();
-        found.iter().find(|k| k.name.eq_ignore_ascii_case(&wanted)).unwrap_or(&found[0])
-    })
+    of(InstructionSet::chosen())
 }

@@ -11,11 +11,12 @@ pub mod dense;
 pub mod gather;
 pub mod micro;
 pub mod plan;
+pub mod sets;
 pub mod simd;
 pub mod weight_gradient;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use std::cell::RefCell;
 

@@ -2,13 +2,14 @@
 
 use super::conv::convolve;
 use super::dense::{product, product_of_rows};
-use super::micro::runnable;
+use super::micro::of;
 use super::plan::Plan;
+use super::sets::InstructionSet;
 use super::weight_gradient::weight_gradient;
 use crate::ops::{Activation, ConvSpec};
 
 /// Reproducible values in [-1, 1].
-fn noise(count: usize, seed: u32) -> Vec<f32> {
+pub(crate) fn noise(count: usize, seed: u32) -> Vec<f32> {
     let mut state = seed.wrapping_mul(2_654_435_761).wrapping_add(12345);
     let mut next = || {
         state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
@@ -25,7 +26,7 @@ fn assert_close(found: &[f32], wanted: &[f32], what: &str) {
 }
 
 /// Calls `each(x index, weight index, y index)` for every product of a convolution.
-fn each_product(
+pub(crate) fn each_product(
     spec: &ConvSpec,
     (n, h, w): (usize, usize, usize),
     (oh, ow): (usize, usize),
@@ -88,7 +89,8 @@ const fn spec(
 
 #[test]
 fn convolutions_agree_with_plain_loops() {
-    for kernels in runnable() {
+    for set in InstructionSet::runnable() {
+        let kernels = of(set);
         for (spec, size, out) in CASES {
             let x = noise(size.0 * spec.inputs * size.1 * size.2, 1);
             let weight = noise(spec.weight_shape().iter().product(), 2);
@@ -101,7 +103,7 @@ fn convolutions_agree_with_plain_loops() {
                 let wanted: Vec<f32> = wanted.iter().map(|&v| activation.apply(v)).collect();
                 let plan = Plan::new(kernels, &spec, &weight);
                 let y = convolve(kernels, &plan, &x, size, out, Some(&bias), activation);
-                assert_close(&y, &wanted, &format!("{} {spec:?} {size:?} {activation:?}", kernels.name));
+                assert_close(&y, &wanted, &format!("{} {spec:?} {size:?} {activation:?}", set.name()));
             }
         }
     }
@@ -109,7 +111,8 @@ fn convolutions_agree_with_plain_loops() {
 
 #[test]
 fn weight_gradients_agree_with_plain_loops() {
-    for kernels in runnable() {
+    for set in InstructionSet::runnable() {
+        let kernels = of(set);
         for (spec, size, out) in CASES {
             let x = noise(size.0 * spec.inputs * size.1 * size.2, 4);
             let grad = noise(size.0 * spec.outputs * out.0 * out.1, 5);
@@ -122,21 +125,22 @@ fn weight_gradients_agree_with_plain_loops() {
             } else {
                 weight_gradient(kernels, &x, size, &grad, out, (spec.inputs, spec.outputs), geometry)
             };
-            assert_close(&found, &wanted, &format!("{} {spec:?} {size:?}", kernels.name));
+            assert_close(&found, &wanted, &format!("{} {spec:?} {size:?}", set.name()));
         }
     }
 }
 
 #[test]
 fn products_agree_with_plain_loops() {
-    for kernels in runnable() {
+    for set in InstructionSet::runnable() {
+        let kernels = of(set);
         for (rows, columns, depth) in [(1, 1, 1), (3, 70, 11), (17, 33, 100), (40, 5, 257)] {
             let (a, b) = (noise(rows * depth, 6), noise(depth * columns, 7));
             let mut wanted = vec![0.0; rows * columns];
             for (i, wanted) in wanted.iter_mut().enumerate() {
                 *wanted = (0..depth).map(|k| a[i / columns * depth + k] * b[k * columns + i % columns]).sum();
             }
-            let name = kernels.name;
+            let name = set.name();
             assert_close(&product(kernels, &a, (rows, depth), (depth, 1), &b, columns), &wanted, name);
             let across: Vec<f32> = (0..rows * depth).map(|i| a[i % rows * depth + i / rows]).collect();
             assert_close(&product(kernels, &across, (rows, 1), (depth, rows), &b, columns), &wanted, name);

@@ -9,8 +9,8 @@
 use super::super::layout::LANES;
 use super::transform::{input3, input5, input6, output3, output5, output6};
 use crate::ops::Activation;
+use crate::ops::kernels::sets::InstructionSet;
 use crate::ops::kernels::simd::{Portable, Simd};
-use std::sync::OnceLock;
 
 /// The most pixels of a tile.
 pub const MOST_PIXELS: usize = 8;
@@ -41,8 +41,8 @@ pub type Tile = unsafe fn(usize, *const f32, &[usize; MOST_PIXELS], &[Segment], 
 
 /// The inner loops for one instruction set.
 pub struct Kernels {
-    /// The name of the instruction set.
-    pub name: &'static str,
+    /// The instruction set.
+    pub set: InstructionSet,
     /// Pixels of a tile.
     pub pixels: usize,
     /// The most blocks of outputs of a tile.
@@ -245,7 +245,7 @@ unsafe fn spin<S: Simd>(rounds: usize) -> f32 {
 
 /// Names the instantiations for one instruction set: pixels of a tile, and the vectors of one and of two blocks.
 macro_rules! kernels {
-    ($name:ident, $label:literal, $module:ident, $set:ty, $pixels:literal, $blocks:literal, $one:literal, $two:literal
+    ($name:ident, $instructions:expr, $module:ident, $set:ty, $pixels:literal, $blocks:literal, $one:literal, $two:literal
         $(, $feature:meta)*) => {
         mod $module {
             use super::*;
@@ -282,19 +282,19 @@ macro_rules! kernels {
             }
         }
         static $name: Kernels = Kernels {
-            name: $label, pixels: $pixels, blocks: $blocks, tile: $module::tile, finish: $module::finish,
+            set: $instructions, pixels: $pixels, blocks: $blocks, tile: $module::tile, finish: $module::finish,
             input: $module::input, output: $module::output, spin: ($module::spin, <$set as Simd>::LANES),
         };
     };
 }
 
-kernels!(PORTABLE, "portable", portable, Portable, 2, 1, 2, 2);
+kernels!(PORTABLE, InstructionSet::Portable, portable, Portable, 2, 1, 2, 2);
 #[cfg(target_arch = "x86_64")]
 use crate::ops::kernels::simd::{Avx2, Avx512};
 #[cfg(target_arch = "x86_64")]
 kernels!(
     AVX512,
-    "AVX-512",
+    InstructionSet::Avx512,
     avx512,
     Avx512,
     8,
@@ -304,35 +304,25 @@ kernels!(
     target_feature(enable = "avx512f,avx512vl,avx512dq,avx512bw,avx2,fma")
 );
 #[cfg(target_arch = "x86_64")]
-kernels!(AVX2, "AVX2", avx2, Avx2, 6, 1, 2, 2, target_feature(enable = "avx2,fma"));
+kernels!(AVX2, InstructionSet::Avx2, avx2, Avx2, 6, 1, 2, 2, target_feature(enable = "avx2,fma"));
+
+/// The kernels for an instruction set.
+fn of(set: InstructionSet) -> &'static Kernels {
+    match set {
+        #[cfg(target_arch = "x86_64")]
+        InstructionSet::Avx512 => &AVX512,
+        #[cfg(target_arch = "x86_64")]
+        InstructionSet::Avx2 => &AVX2,
+        InstructionSet::Portable => &PORTABLE,
+    }
+}
 
 /// All kernels that this processor can run, the best first.
 pub fn runnable() -> Vec<&'static Kernels> {
-    let mut found = Vec::new();
-    #[cfg(target_arch = "x86_64")]
-    {
-        let fused = is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma");
-        let wide = is_x86_feature_detected!("avx512f")
-            && is_x86_feature_detected!("avx512vl")
-            && is_x86_feature_detected!("avx512dq")
-            && is_x86_feature_detected!("avx512bw");
-        if fused && wide {
-            found.push(&AVX512);
-        }
-        if fused {
-            found.push(&AVX2);
-        }
-    }
-    found.push(&PORTABLE);
-    found
+    InstructionSet::runnable().into_iter().map(of).collect()
 }
 
-/// The kernels in use: the best that this processor can run, or those that `COUNTERPART_KERNELS` names.
+/// The kernels in use.
 pub fn kernels() -> &'static Kernels {
-    static CHOSEN: OnceLock<&Kernels> = OnceLock::new();
-    CHOSEN.get_or_init(|| {
-        let wanted = std::env::var("COUNTERPART_KERNELS").unwrap_or_default();
-        let found = runnable();
-        found.iter().find(|k| k.name.eq_ignore_ascii_case(&wanted)).unwrap_or(&found[0])
-    })
+    of(InstructionSet::chosen())
 }

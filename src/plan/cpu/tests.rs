@@ -5,18 +5,9 @@ use super::super::layout::{LANES, Layout};
 use super::elementwise::{self, Source, Target};
 use super::micro::{Finish, runnable};
 use super::{Convolution, Floats, Output, Way};
+use crate::ops::kernels::tests::{each_product, noise};
 use crate::ops::{Activation, ConvSpec};
 use std::sync::atomic::AtomicU64;
-
-/// Reproducible values in [-1, 1].
-fn noise(count: usize, seed: u32) -> Vec<f32> {
-    let mut state = seed.wrapping_mul(2_654_435_761).wrapping_add(12345);
-    let mut next = || {
-        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-        (state >> 8) as f32 / (1 << 23) as f32 - 1.0
-    };
-    (0..count).map(|_| next()).collect()
-}
 
 fn assert_close(found: &[f32], wanted: &[f32], tolerance: f32, what: &str) {
     assert_eq!(found.len(), wanted.len(), "{what}");
@@ -28,27 +19,9 @@ fn assert_close(found: &[f32], wanted: &[f32], tolerance: f32, what: &str) {
 
 /// A convolution by its definition, of `x: [n, inputs, h, w]`.
 fn plain(spec: &ConvSpec, x: &[f32], weight: &[f32], n: usize, (h, w): (usize, usize)) -> Vec<f32> {
-    let ConvSpec { inputs, outputs, kernel: k, stride, padding, transposed } = *spec;
-    let (oh, ow) = (spec.output_side(h).unwrap(), spec.output_side(w).unwrap());
-    let mut y = vec![0f64; n * outputs * oh * ow];
-    let (small, large) = if transposed { ((h, w), (oh, ow)) } else { ((oh, ow), (h, w)) };
-    for b in 0..n {
-        for (i, o) in (0..inputs).flat_map(|i| (0..outputs).map(move |o| (i, o))) {
-            let pair = if transposed { i * outputs + o } else { o * inputs + i };
-            for (sy, sx) in (0..small.0).flat_map(|y| (0..small.1).map(move |x| (y, x))) {
-                for (ky, kx) in (0..k).flat_map(|y| (0..k).map(move |x| (y, x))) {
-                    let (ly, lx) = (sy * stride + ky, sx * stride + kx);
-                    if ly < padding || lx < padding || ly - padding >= large.0 || lx - padding >= large.1 {
-                        continue;
-                    }
-                    let (ly, lx) = (ly - padding, lx - padding);
-                    let ((xy, xx), (yy, yx)) = if transposed { ((sy, sx), (ly, lx)) } else { ((ly, lx), (sy, sx)) };
-                    y[((b * outputs + o) * oh + yy) * ow + yx] += f64::from(x[((b * inputs + i) * h + xy) * w + xx])
-                        * f64::from(weight[pair * k * k + ky * k + kx]);
-                }
-            }
-        }
-    }
+    let out = (spec.output_side(h).unwrap(), spec.output_side(w).unwrap());
+    let mut y = vec![0f64; n * spec.outputs * out.0 * out.1];
+    each_product(spec, (n, h, w), out, |i, j, o| y[o] += f64::from(x[i]) * f64::from(weight[j]));
     y.into_iter().map(|v| v as f32).collect()
 }
 
@@ -114,7 +87,7 @@ fn convolutions_agree_with_plain_loops() {
             let map = laid_out(&from, &x, n);
             let wanted = plain(&spec, &x, &weight, n, (h, w));
             for way in [Way::Direct, Way::Winograd, Way::Fastest] {
-                let what = format!("{} {spec:?} {h} x {w} {way:?}", kernels.name);
+                let what = format!("{} {spec:?} {h} x {w} {way:?}", kernels.set.name());
                 let conv = Convolution::new(kernels, &spec, &weight, (&from, None), (&to, Some(1)), way).unwrap();
                 let mut y = Floats::zeros(n * to.image());
                 let mut shared = Floats::zeros(conv.shared(n));
@@ -155,7 +128,7 @@ fn results_are_finished_as_asked() {
                     to.unpack(0, &y, &mut found);
                     found
                 };
-                let what = format!("{} {way:?} {activation:?}", kernels.name);
+                let what = format!("{} {way:?} {activation:?}", kernels.set.name());
                 let forward = run(Finish { activation, ..Finish::default() }, &padded, &[]);
                 let wanted: Vec<f32> =
                     plain.iter().enumerate().map(|(i, v)| activation.apply(v + bias[i / 64 % 17])).collect();
@@ -235,7 +208,7 @@ fn changes_of_size_agree_with_plain_loops() {
                 elementwise::resample(kernels, (how, false), n, source, None, to);
                 let mut found = vec![0.0; y.len()];
                 large.unpack(0, &made, &mut found);
-                let what = format!("{} {how:?} {c} x {h} x {w}", kernels.name);
+                let what = format!("{} {how:?} {c} x {h} x {w}", kernels.set.name());
                 assert_close(&found, &y, 1e-6, &what);
                 let gradient = laid_out(&large, &g, n);
                 let mut brought = from.clone();
@@ -275,12 +248,12 @@ fn comparisons_agree_with_plain_loops() {
                 let pairs = a[i * size..][..size].iter().zip(&b[rows[i] * size..][..size]);
                 let of = |(a, b): (&f32, &f32)| if compare == Compare::L1 { (a - b).abs() } else { (a - b) * (a - b) };
                 let wanted = 2.0 * pairs.clone().map(of).sum::<f32>() / size as f32;
-                assert!((losses[i] - wanted).abs() < 1e-5, "{} {compare:?}", kernels.name);
+                assert!((losses[i] - wanted).abs() < 1e-5, "{} {compare:?}", kernels.set.name());
                 let slope = |(a, b): (&f32, &f32)| {
                     2.0 / size as f32 * if compare == Compare::L1 { (a - b).signum() } else { 2.0 * (a - b) }
                 };
                 let wanted: Vec<f32> = pairs.map(slope).collect();
-                assert_close(&found[i * size..][..size], &wanted, 1e-6, kernels.name);
+                assert_close(&found[i * size..][..size], &wanted, 1e-6, kernels.set.name());
             }
         }
     }
@@ -304,14 +277,19 @@ fn channels_unfold_to_pixels_and_back() {
                 let (picture, o, y, x_at) =
                     (i / (4 * c * h * w), i / (4 * h * w) % c, i / (2 * w) % (2 * h), i % (2 * w));
                 let channel = (y % 2 * 2 + x_at % 2) * c + o;
-                assert_eq!(*found, x[((picture * 4 * c + channel) * h + y / 2) * w + x_at / 2], "{}", kernels.name);
+                assert_eq!(
+                    *found,
+                    x[((picture * 4 * c + channel) * h + y / 2) * w + x_at / 2],
+                    "{}",
+                    kernels.set.name()
+                );
             }
             // The way back undoes it.
             let mut back = Floats::zeros(n * small.image());
             let gradient = Source { layout: &large, group: 1, values: &made };
             let to = target(&small, 0, &mut back, Finish::default());
             elementwise::resample(kernels, (Resample::Unfold, true), n, gradient, None, to);
-            assert_eq!(&back[..], &from[..], "{}", kernels.name);
+            assert_eq!(&back[..], &from[..], "{}", kernels.set.name());
         }
     }
 }

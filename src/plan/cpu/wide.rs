@@ -7,6 +7,7 @@
 
 use super::super::layout::LANES;
 use super::micro::Kernels;
+use crate::ops::kernels::sets::InstructionSet;
 #[cfg(target_arch = "x86_64")]
 use crate::ops::kernels::simd::{Avx2, Avx512};
 use crate::ops::kernels::simd::{Portable, Simd};
@@ -118,12 +119,12 @@ fn avx2<W: Work>(work: W) {
 /// Runs a loop by the instruction set of these kernels.
 #[inline]
 pub fn run<W: Work>(kernels: &Kernels, work: W) {
-    match kernels.name {
-        // SAFETY: kernels of these names are given out only where their instructions were detected.
+    match kernels.set {
+        // SAFETY: kernels of these sets are given out only where their instructions were detected.
         #[cfg(target_arch = "x86_64")]
-        "AVX-512" => unsafe { avx512(work) },
+        InstructionSet::Avx512 => unsafe { avx512(work) },
         #[cfg(target_arch = "x86_64")]
-        "AVX2" => unsafe { avx2(work) },
-        _ => work.run::<Portable>(),
+        InstructionSet::Avx2 => unsafe { avx2(work) },
+        InstructionSet::Portable => work.run::<Portable>(),
     }
 }
