@@ -34,8 +34,10 @@ pub struct Report {
     pub frames: usize,
     /// The window's work for one frame while refining: median, 95th percentile, longest.
     pub work: [f64; 3],
-    /// Processor time of the window's thread for one frame while refining: the same.
+    /// Processor time of the window's thread for one frame while refining, with drawing and presenting: the same.
     pub processor: [f64; 3],
+    /// The part of it that the window's own code takes: the same.
+    pub own: [f64; 3],
     /// From one frame to the next while refining, when the window redraws all the time (`--animate`): the same.
     pub interval: [f64; 3],
     /// Sentences of the messages shown.
@@ -49,6 +51,7 @@ pub struct Reporter {
     report: Report,
     work: Vec<f64>,
     processor: Vec<f64>,
+    own: Vec<f64>,
     processor_before: Option<Duration>,
     intervals: Vec<f64>,
     last_frame: Option<Instant>,
@@ -76,6 +79,7 @@ impl Reporter {
             report: Report::default(),
             work: Vec::new(),
             processor: Vec::new(),
+            own: Vec::new(),
             processor_before: None,
             intervals: Vec::new(),
             last_frame: None,
@@ -140,6 +144,13 @@ impl Reporter {
         self.samples_drawn = true;
     }
 
+    /// The window's code is done with the frame that is refining.
+    pub fn drawn(&mut self) {
+        if let Some((now, begin)) = process::thread_time().zip(self.processor_before) {
+            remember(&mut self.own, (now - begin).as_secs_f64() * 1e3);
+        }
+    }
+
     /// How soon the next frame should come, if it should.
     pub fn next_frame(&self) -> Option<Duration> {
         if self.samples_drawn {
@@ -158,6 +169,7 @@ impl Reporter {
     pub fn write(&mut self) {
         self.report.work = percentiles(&self.work);
         self.report.processor = percentiles(&self.processor);
+        self.report.own = percentiles(&self.own);
         self.report.interval = percentiles(&self.intervals);
         let Some(path) = &self.path else { return };
         let beside = path.with_extension("part");

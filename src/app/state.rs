@@ -348,6 +348,11 @@ impl State {
         self.input.as_ref().filter(|input| input.original.is_some())?.choices
     }
 
+    /// Whether a search is being refined.
+    pub fn is_refining(&self) -> bool {
+        self.search.as_ref().is_some_and(|search| search.phase == Phase::Refining)
+    }
+
     /// The newest pictures of the search.
     pub fn frame(&self) -> Option<&Arc<Frame>> {
         self.search.as_ref()?.frame.as_ref()

@@ -52,8 +52,11 @@ pub struct Refining {
     pub frames: usize,
     /// Steps of all starts a second.
     pub steps_per_second: f32,
-    /// Processor time of the window's thread for one frame: median, 95th percentile, longest.
+    /// Processor time of the window's thread for one frame, with drawing and presenting: median, 95th percentile,
+    /// longest.
     pub processor: [f64; 3],
+    /// The part of it that the window's own code takes: the same.
+    pub own: [f64; 3],
     /// Time of the window's code for one frame: the same.
     pub work: [f64; 3],
     /// From one frame to the next: the same.
@@ -157,7 +160,8 @@ impl Trial {
         (figures.first_frame, figures.first_samples) = (report.first_frame, report.first_samples);
         let refining = &mut figures.refining;
         (refining.frames, refining.steps_per_second) = (report.frames, report.steps_per_second);
-        (refining.processor, refining.work, refining.interval) = (report.processor, report.work, report.interval);
+        (refining.processor, refining.own) = (report.processor, report.own);
+        (refining.work, refining.interval) = (report.work, report.interval);
         *self.outcome.lock().unwrap_or_else(PoisonError::into_inner) = Some(figures.clone());
     }
 }

@@ -37,6 +37,7 @@ fn summary(figures: &Figures) -> String {
         ),
         "one frame           median / 95 % / longest".into(),
         format!("  processor time    {}", spread(refining.processor)),
+        format!("    the window's    {}", spread(refining.own)),
         format!("  work              {}", spread(refining.work)),
         format!("  from one to next  {}", spread(refining.interval)),
     ]

@@ -9,7 +9,7 @@ use super::background::Background;
 use super::desktop::Desktop;
 use super::panels;
 use super::report::{Observed, Reporter};
-use super::state::{ModelChoice, Phase, State};
+use super::state::{ModelChoice, State};
 use super::theme;
 use super::trial::{Trial, Wish};
 use super::widgets::Scene;
@@ -154,7 +154,7 @@ impl Window {
 
 impl eframe::App for Window {
     fn logic(&mut self, ctx: &egui::Context, frame: &mut eframe::Frame) {
-        let refining = self.state.search.as_ref().is_some_and(|search| search.phase == Phase::Refining);
+        let refining = self.state.is_refining();
         if let Some(reporter) = &mut self.reporter {
             reporter.frame(&Observed { work: frame.info().cpu_usage, refining, state: &self.state });
         }
@@ -181,6 +181,9 @@ impl eframe::App for Window {
         let ctx = ui.ctx().clone();
         for action in actions {
             self.act(action, &ctx);
+        }
+        if let Some(reporter) = self.reporter.as_mut().filter(|_| self.state.is_refining()) {
+            reporter.drawn();
         }
     }
 
