@@ -18,6 +18,7 @@ pub mod ops;
 pub mod picture;
 pub mod plan;
 pub mod prior;
+pub mod workshop;
 
 pub use error::{Because, Error, Result};
 pub use picture::Picture;

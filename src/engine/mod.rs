@@ -11,6 +11,7 @@ mod protocol;
 mod session;
 #[cfg(test)]
 mod tests;
+pub mod training;
 
 pub use inbox::Inbox;
 pub use mailbox::{Mailbox, Queue, Wake};

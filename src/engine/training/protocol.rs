@@ -1,0 +1,75 @@
+//! What the window and a training say to each other.
+
+use crate::Picture;
+use crate::engine::Problem;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// What a training is busy with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TrainingStage {
+    /// The pictures are read and prepared.
+    Preparing,
+    /// The generator learns X.
+    Prior,
+    /// The mapping is fitted to Y.
+    Mapping,
+    /// The encoder learns to find codes at once.
+    Encoder,
+    /// Pictures that training never saw are solved for.
+    Measuring,
+}
+
+/// What is wrong with a training in a way that more steps may not mend.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Warning {
+    /// The generator's samples have become alike.
+    Collapsed,
+    /// Pictures that training never saw are explained worse than they were.
+    Overfitted,
+    /// The counterparts hardly depend on y.
+    IgnoresY,
+}
+
+/// A row of pictures under a heading.
+#[derive(Clone, Debug)]
+pub struct PictureRow {
+    /// What they are.
+    pub heading: &'static str,
+    /// All of one size.
+    pub pictures: Vec<Arc<Picture>>,
+}
+
+/// The state of a training, for the window.
+#[derive(Clone, Debug)]
+pub struct TrainingFrame {
+    /// What it is busy with.
+    pub stage: TrainingStage,
+    /// Steps of this stage so far, or pictures, and how many there will be.
+    pub progress: (usize, usize),
+    /// Steps a second over the last seconds.
+    pub rate: f32,
+    /// Seconds that this stage will still take; `None` until that can be told.
+    pub seconds_left: Option<f32>,
+    /// Losses of this stage by their names, at most some hundred values each, evenly spread over its steps.
+    pub losses: Vec<(&'static str, Vec<f32>)>,
+    /// Samples of the prior; or rows of y, T(G(z)) and G(z) of pictures that training never saw.
+    pub rows: Vec<PictureRow>,
+    /// What is wrong.
+    pub warnings: Vec<Warning>,
+    /// Whether it holds.
+    pub paused: bool,
+}
+
+/// A fact about a training.
+#[derive(Clone, Debug)]
+pub enum TrainingEvent {
+    /// The unfinished model was written, to be tried.
+    Tried(PathBuf),
+    /// All is done; the model is there.
+    Finished(PathBuf),
+    /// It was stopped, and can be resumed from what is on the disk.
+    Stopped,
+    /// It failed; what it had reached is on the disk.
+    Failed(Problem),
+}
