@@ -12,6 +12,7 @@ pub mod layout;
 pub mod memory;
 pub mod run;
 pub mod service;
+pub mod wgpu;
 
 #[cfg(test)]
 mod tests;

@@ -103,6 +103,28 @@ fn of_mapping(mapping: &Mapping) -> Option<Vec<&FrozenConv>> {
     all(scales.iter().chain([head]))
 }
 
+/// The convolutions that take part in solving, by which a plan is recognised.
+pub(super) fn of_solving<'a>(
+    generator: &'a Generator,
+    mapping: &'a Mapping,
+    perceptual: Option<&'a Perceptual>,
+    loss: &LossConfig,
+) -> Option<Vec<&'a FrozenConv>> {
+    let parts = loss_parts(loss)?;
+    let mut convs = all(generator.layers())?;
+    convs.extend(of_mapping(mapping)?);
+    let perceptual = perceptual.filter(|_| parts.iter().any(|part| part.level.is_some()));
+    for layer in perceptual.map_or(&[][..], Perceptual::layers) {
+        match layer {
+            Layer::Convolution(block) => convs.push(frozen(block)?),
+            Layer::Prepare(conv) => convs.push(conv),
+            Layer::Level | Layer::Pool => {}
+            _ => return None,
+        }
+    }
+    Some(convs)
+}
+
 /// The values of a tensor that the plans can read.
 fn values(tensor: &Tensor) -> Option<Vec<f32>> {
     if !tensor.device().is_cpu() || tensor.dtype() != DType::F32 || tensor.dims().first() == Some(&0) {
@@ -187,18 +209,7 @@ impl Solving {
         perceptual: Option<&Perceptual>,
         loss: &LossConfig,
     ) -> Option<Self> {
-        let parts = loss_parts(loss)?;
-        let mut convs = all(generator.layers())?;
-        convs.extend(of_mapping(mapping)?);
-        let perceptual = perceptual.filter(|_| parts.iter().any(|part| part.level.is_some()));
-        for layer in perceptual.map_or(&[][..], Perceptual::layers) {
-            match layer {
-                Layer::Convolution(block) => convs.push(frozen(block)?),
-                Layer::Prepare(conv) => convs.push(conv),
-                Layer::Level | Layer::Pool => {}
-                _ => return None,
-            }
-        }
+        let convs = of_solving(generator, mapping, perceptual, loss)?;
         let planned = planned(Some(convs), Some(loss), || build::solving(generator, mapping, perceptual, loss))?;
         Some(Self { planned, latent: generator.config().latent })
     }
