@@ -23,6 +23,7 @@ struct Comparison {
 @group(0) @binding(0) var<uniform> comparison: Comparison;
 // Where the place's values lie, and, as they are activated, what the slope is told from.
 @group(0) @binding(1) var<storage, read> seen: array<Stored>;
+// The map that the place is of, for every target.
 @group(0) @binding(2) var<storage, read> targets: array<Stored>;
 // For each picture, its row among the codes and that of its target.
 @group(0) @binding(3) var<storage, read> slots: array<vec2<u32>>;
@@ -34,13 +35,15 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     let c = comparison;
     let picture = group.y;
     let strand = group.x * 64u + thread;
-    let target_first = slots[picture].y * c.size;
-    let picture_first = picture * (c.size / c.blocks) * c.pixel + c.first;
+    let image = (c.size / c.blocks) * c.pixel;
+    let target_first = slots[picture].y * image + c.first;
+    let picture_first = picture * image + c.first;
     var sum = vec4<f32>(0.0);
     for (var i = strand; i < c.size; i += c.strands) {
         let pixel = i / c.blocks;
-        let at = picture_first + pixel * c.pixel + (i - pixel * c.blocks);
-        let difference = vec4<f32>(seen[at]) - vec4<f32>(targets[target_first + i]);
+        let within = pixel * c.pixel + (i - pixel * c.blocks);
+        let at = picture_first + within;
+        let difference = vec4<f32>(seen[at]) - vec4<f32>(targets[target_first + within]);
         var slope = sign(difference);
         if c.squares != 0u {
             sum += difference * difference;

@@ -15,7 +15,7 @@ pub mod service;
 pub mod wgpu;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub use run::{Plan, Targets, Workspace};
 pub use service::{Found, Solving, encode, generate, map};

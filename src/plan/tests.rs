@@ -29,13 +29,13 @@ pub(super) fn lively(config: &impl Network, seed: u64) -> Params {
     Params::frozen(tensors.collect::<Weights>())
 }
 
-pub(super) struct Networks {
-    pub(super) generator: Generator,
-    pub(super) mapping: Mapping,
-    pub(super) perceptual: Perceptual,
+pub(crate) struct Networks {
+    pub(crate) generator: Generator,
+    pub(crate) mapping: Mapping,
+    pub(crate) perceptual: Perceptual,
 }
 
-pub(super) fn networks(
+pub(crate) fn networks(
     size: usize,
     width: usize,
     channels: usize,
@@ -51,7 +51,7 @@ pub(super) fn networks(
     }
 }
 
-pub(super) fn student() -> PerceptualConfig {
+pub(crate) fn student() -> PerceptualConfig {
     PerceptualConfig { widths: vec![5, 16, 17, 20, 24, 33], ..PerceptualConfig::default() }
 }
 
@@ -79,10 +79,10 @@ pub(super) fn difference(found: &[f32], wanted: &[f32]) -> f64 {
 }
 
 /// Losses and gradients of a graph by one set of kernels.
-pub(super) fn planned(plan: &Plan, parts: &[&Tensor], z: &Tensor, rows: &[usize]) -> (Vec<f32>, Vec<f32>, Vec<f32>) {
+pub(super) fn planned(plan: &Plan, y: &Tensor, z: &Tensor, rows: &[usize]) -> (Vec<f32>, Vec<f32>, Vec<f32>) {
     assert!(plan.prepare_backward());
-    let targets = plan.targets(parts).unwrap();
     let mut space = plan.workspace(rows.len(), true);
+    let targets = plan.targets(&mut space, plan.graph().results[1], y).unwrap();
     let (mut losses, mut gradient) = (vec![0.0; rows.len()], vec![0.0; z.elem_count()]);
     let mut picture = Vec::new();
     // Twice: what a run leaves behind must not matter to the next.
@@ -100,13 +100,11 @@ fn check(networks: &Networks, loss: &LossConfig, size: usize, channels: usize) {
     let rows = [1, 0, 1];
     let y_of_rows = Tensor::cat(&rows.map(|row| y.narrow(0, row, 1).unwrap()), 0).unwrap();
     let (picture, losses, gradient) = composed(networks, loss, &y_of_rows, &z);
-    let target = Target::new(loss, Some(&networks.perceptual), &y).unwrap();
-    let parts = target.parts(loss).unwrap();
     let graph = || build::solving(&networks.generator, &networks.mapping, Some(&networks.perceptual), loss).unwrap();
     for kernels in runnable() {
         for way in [Way::Direct, Way::Winograd, Way::Fastest] {
             let plan = Plan::new(graph(), kernels, way).unwrap();
-            let found = planned(&plan, &parts, &z, &rows);
+            let found = planned(&plan, &y, &z, &rows);
             let what = format!("{} {way:?} {loss:?}", kernels.set.name());
             let errors =
                 [difference(&found.0, &picture), difference(&found.1, &losses), difference(&found.2, &gradient)];
@@ -134,9 +132,9 @@ fn gradients_agree_with_finite_differences() {
     let (y, z) = (random(&[1, 3, 32, 32], 6), random(&[2, 10], 7));
     let graph = build::solving(&networks.generator, &networks.mapping, None, &loss).unwrap();
     let plan = Plan::new(graph, runnable()[0], Way::Fastest).unwrap();
-    let (_, _, gradient) = planned(&plan, &[&y], &z, &[0, 0]);
-    let targets = plan.targets(&[&y]).unwrap();
+    let (_, _, gradient) = planned(&plan, &y, &z, &[0, 0]);
     let mut space = plan.workspace(2, false);
+    let targets = plan.targets(&mut space, plan.graph().results[1], &y).unwrap();
     let mut losses_at = |z: &[f32]| {
         let mut losses = [0.0; 2];
         plan.forward(&mut space, z);
@@ -177,8 +175,7 @@ fn a_code_is_its_own_in_any_batch() {
     let loss = LossConfig::perceptual(3);
     let (y, z) = (random(&[1, 3, 32, 32], 11), random(&[20, 10], 12));
     let solving = Solving::new(&networks.generator, &networks.mapping, Some(&networks.perceptual), &loss).unwrap();
-    let target = Target::new(&loss, Some(&networks.perceptual), &y).unwrap();
-    let targets = solving.targets(&target.parts(&loss).unwrap()).unwrap();
+    let targets = solving.targets(&y, true).unwrap();
     let together = solving.run(&values(&z), &targets, &[0; 20], true).unwrap();
     for i in [0, 7, 15, 16, 19] {
         let alone = solving.run(&values(&z)[i * 10..][..10], &targets, &[0], true).unwrap();

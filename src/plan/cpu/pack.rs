@@ -112,6 +112,22 @@ impl Source<'_> {
         })
     }
 
+    /// For each unit `[view][input channel][tap][outputs]`: what [`super::transform::KernelTransform`] reads.
+    pub fn views(&self, units: &[Unit], taps: usize, views: &[View]) -> Packed {
+        Packed::new(units, views.len() * self.spec.inputs * taps, |unit, to| {
+            let outputs = self.outputs(unit);
+            let mut rows = to.chunks_exact_mut(unit.blocks * LANES);
+            for view in views {
+                for input in self.inputs().flatten() {
+                    for &index in &view.indices {
+                        let Some(row) = rows.next() else { return };
+                        outputs.iter().for_each(|&(output, lane)| row[lane] = self.at(output, input, index));
+                    }
+                }
+            }
+        })
+    }
+
     /// For each unit `[point][view][input channel][outputs]`.
     pub fn winograd(&self, units: &[Unit], points: usize, r: usize, views: &[View]) -> Packed {
         let matrix = kernel_matrix(points, r);

@@ -2,8 +2,9 @@
 //! all of which stay on the device until they are asked for.
 
 use super::device::Gpu;
+use super::dispatch::{Dispatch, Groups, THREADS, bytes_of};
 use super::layout::View;
-use super::plan::{Dispatch, Groups, Plan, THREADS, bytes_of};
+use super::plan::Plan;
 use super::programs::Program;
 use crate::gpu::wgpu;
 use crate::ops::AdamConfig;
@@ -70,23 +71,22 @@ pub struct Descent {
 }
 
 impl Descent {
-    /// Starts at `codes`, `[rows, nz]`, against `targets`: for each part of the loss `[n, channels, height, width]`.
+    /// Starts at `codes`, `[rows, nz]`, against images of Y, `[n, channels, size, size]`.
     ///
     /// # Errors
     /// When the shapes do not fit or the device has no room.
-    pub fn new(plan: Arc<Plan>, targets: &[&Tensor], codes: &[f32], adam: AdamConfig) -> Result<Self> {
-        plan.gpu.clone().checked(|| Self::build(plan, targets, codes, adam))
+    pub fn new(plan: Arc<Plan>, images: &Tensor, codes: &[f32], adam: AdamConfig) -> Result<Self> {
+        plan.gpu.clone().checked(|| Self::build(plan, images, codes, adam))
     }
 
-    fn build(plan: Arc<Plan>, targets: &[&Tensor], codes: &[f32], adam: AdamConfig) -> Result<Self> {
+    fn build(plan: Arc<Plan>, images: &Tensor, codes: &[f32], adam: AdamConfig) -> Result<Self> {
         let (gpu, graph) = (plan.gpu.clone(), plan.graph());
         let misfit = || Error::new("The codes do not fit the networks or the images that they are compared with.");
         let input = graph.input.ok_or_else(misfit)?;
         let [x, y] = graph.results[..] else { return Err(misfit()) };
         let (latent, height, width) = graph.shape(input);
         let rows = codes.len() / latent.max(1);
-        if (height, width) != (1, 1) || rows * latent != codes.len() || rows == 0 || targets.len() != graph.losses.len()
-        {
+        if (height, width) != (1, 1) || rows * latent != codes.len() || rows == 0 {
             return Err(misfit());
         }
         let code = View::place(graph, input);
@@ -102,33 +102,25 @@ impl Descent {
         let rates = [adam.beta1 as f32, adam.beta2 as f32, adam.epsilon as f32].map(f32::to_bits);
         let rates: Vec<u32> = [rows as u32, blocks as u32].into_iter().chain(rates).chain([0; 3]).collect();
         let each = |blocks: usize| Groups::Each(blocks.div_ceil(THREADS));
-        let update = plan.dispatch(Program::Update, &rates, &[&decisions, &state], each(blocks))?;
+        let update = gpu.dispatch(Program::Update, &rates, &[&decisions, &state], each(blocks))?;
         let place = [blocks, code.pixel, code.first, 0].map(|word| word as u32);
         let values = |map: usize| plan.buffer(Kind::Values, map);
-        let load = plan.dispatch(Program::Load, &place, &[&state, &slots, values(input.map)], each(blocks))?;
+        let load = gpu.dispatch(Program::Load, &place, &[&state, &slots, values(input.map)], each(blocks))?;
         let gradients = plan.buffer(Kind::Gradient, input.map);
         let totals = [plan.strands, blocks, code.pixel, code.first].map(|word| word as u32);
         let totals: Vec<u32> = totals.into_iter().chain([plan.scale().recip().to_bits(), 0, 0, 0]).collect();
         let total = [&plan.sums, gradients, &slots, &state, &outcomes];
-        let total = plan.dispatch(Program::Total, &totals, &total, Groups::One)?;
+        let total = gpu.dispatch(Program::Total, &totals, &total, Groups::One)?;
         let show = |view: &View, map: usize, begin: usize| {
             let words = [view.size(), view.blocks(), view.pixel, view.first, all, begin, 0, 0];
             let buffers = [values(map), &slots, &decisions, &pictures];
-            plan.dispatch(Program::Show, &words.map(|word| word as u32), &buffers, each(view.size()))
+            gpu.dispatch(Program::Show, &words.map(|word| word as u32), &buffers, each(view.size()))
         };
         let show = [show(&views[0], x.map, 0)?, show(&views[1], y.map, views[0].size())?];
         let words = [0, 1, 0, 0, all as u32, 0, 0, 0];
-        let keep = plan.dispatch(Program::Keep, &words, &[values(x.map), &slots, &decisions, &pictures], each(all))?;
-        let compare = (0..targets.len()).map(|i| {
-            let loss = &graph.losses[i];
-            let (n, c, h, w) = targets[i].dims4()?;
-            if graph.shape(loss.place) != (c, h, w) || n == 0 {
-                return Err(misfit());
-            }
-            let values: Vec<f32> = targets[i].flatten_all()?.to_vec1()?;
-            let packed = gpu.stored(&View::place(graph, loss.place).pack(&values));
-            plan.compare(i, &gpu.filled(wgpu::BufferUsages::STORAGE, &packed)?, &slots)
-        });
+        let keep = gpu.dispatch(Program::Keep, &words, &[values(x.map), &slots, &decisions, &pictures], each(all))?;
+        let targets = plan.targets(y, images)?;
+        let compare = targets.iter().enumerate().map(|(i, target)| plan.compare(i, target, &slots));
         let compare = compare.collect::<Result<_>>()?;
         let [show_x, show_y] = show;
         let (before, after) = ([update, keep], [total, show_x, show_y]);
@@ -182,7 +174,7 @@ impl Descent {
             for (i, chunk) in chunks.iter().enumerate() {
                 let slots = chunk.iter().flatten().map(|&row| (row as u32).to_le_bytes());
                 self.gpu().queue.write_buffer(&self.slots, 0, &bytes_of(slots));
-                self.submit(|encoder| {
+                self.gpu().submit(|encoder| {
                     let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
                     if i == 0 && decided {
                         self.before.iter().for_each(|dispatch| dispatch.run(&mut pass, self.rows));
@@ -220,7 +212,7 @@ impl Descent {
     /// When the device fails.
     pub fn state(&self, decisions: &[Decision]) -> Result<State> {
         self.gpu().checked(|| {
-            self.submit(|encoder| {
+            self.gpu().submit(|encoder| {
                 self.apply(encoder, decisions);
                 encoder.copy_buffer_to_buffer(&self.state, 0, &self.staging, 0, self.state.size());
             });
@@ -238,7 +230,7 @@ impl Descent {
             let sizes = [0, 1].map(|i| self.views[i].size() as u64 * 16);
             let row = 2 * (sizes[0] + sizes[1]);
             let begins = [0, self.rows as u64 * sizes[0]];
-            self.submit(|encoder| {
+            self.gpu().submit(|encoder| {
                 self.apply(encoder, decisions);
                 for at in 0..self.rows as u64 {
                     for (i, offset) in [0, sizes[0]].into_iter().enumerate() {
@@ -279,27 +271,11 @@ impl Descent {
         true
     }
 
-    fn submit(&self, record: impl FnOnce(&mut wgpu::CommandEncoder)) {
-        let mut encoder =
-            self.gpu().device.create_command_encoder(&wgpu::CommandEncoderDescriptor { label: Some("solver") });
-        record(&mut encoder);
-        self.gpu().queue.submit([encoder.finish()]);
-    }
-
     fn unpack(&self, values: &[f32]) -> State {
         let length = self.blocks * 4;
         let part = |i: usize| -> Vec<f32> {
             values.chunks_exact(PARTS * length).flat_map(|row| &row[i * length..][..self.latent]).copied().collect()
         };
         State { codes: part(0), first: part(1), second: part(2), best: part(3) }
-    }
-}
-
-impl Gpu {
-    /// A buffer that results are read from.
-    fn staging(&self, bytes: u64) -> wgpu::Buffer {
-        let usage = wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST;
-        let label = Some("staging");
-        self.device.create_buffer(&wgpu::BufferDescriptor { label, size: bytes, usage, mapped_at_creation: false })
     }
 }

@@ -47,8 +47,15 @@ impl Gpu {
     /// # Errors
     /// When there is none, or its driver refuses.
     pub fn open() -> Result<Self> {
-        let adapter = compute::adapter()?;
-        let (device, queue) = compute::open(&adapter, None)?;
+        Self::on(&compute::adapter()?, None)
+    }
+
+    /// Opens an adapter, with all that it can or with the limits that are given.
+    ///
+    /// # Errors
+    /// When its driver refuses, or the limits are too small.
+    pub fn on(adapter: &wgpu::Adapter, limits: Option<wgpu::Limits>) -> Result<Self> {
+        let (device, queue) = compute::open(adapter, limits)?;
         Self::with(device, queue)
     }
 

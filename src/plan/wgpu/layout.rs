@@ -74,22 +74,22 @@ impl View {
         self.height * self.width * self.pixel
     }
 
-    /// Pictures `[n, channels, height, width]` in the order of this view alone, without the rest of its map.
+    /// Pictures `[n, channels, height, width]` as the map holds them, with zeros beside this view.
     pub fn pack(&self, pictures: &[f32]) -> Vec<f32> {
         let area = self.height * self.width;
-        let channels = self.channels();
-        let mut packed = Vec::with_capacity(pictures.len() / channels.max(1) * self.lanes.len());
-        for picture in pictures.chunks_exact((channels * area).max(1)) {
-            for pixel in 0..area {
-                packed.extend(
-                    self.lanes.iter().map(|lane| lane.map_or(0.0, |lane| picture[lane.channel * area + pixel])),
-                );
+        let size = (self.channels() * area).max(1);
+        let mut map = vec![0.0; pictures.len() / size * self.image() * 4];
+        for (map, picture) in map.chunks_exact_mut(self.image() * 4).zip(pictures.chunks_exact(size)) {
+            for (pixel, values) in map.chunks_exact_mut(self.pixel * 4).enumerate() {
+                for (value, lane) in values[self.first * 4..].iter_mut().zip(&self.lanes) {
+                    *value = lane.map_or(0.0, |lane| picture[lane.channel * area + pixel]);
+                }
             }
         }
-        packed
+        map
     }
 
-    /// The opposite of [`View::pack`].
+    /// The pictures `[n, channels, height, width]` of this view, which lies by itself, without the rest of its map.
     pub fn unpack(&self, packed: &[f32]) -> Vec<f32> {
         let area = self.height * self.width;
         let channels = self.channels();

@@ -8,6 +8,7 @@
 mod convolution;
 mod descent;
 mod device;
+mod dispatch;
 mod layout;
 mod plan;
 mod programs;

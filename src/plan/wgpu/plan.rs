@@ -2,8 +2,9 @@
 
 use super::convolution::Convolution;
 use super::device::Gpu;
+use super::dispatch::{Dispatch, Finish, Groups, THREADS, bytes_of};
 use super::layout::View;
-use super::programs::{Pipeline, Program};
+use super::programs::Program;
 use crate::gpu::wgpu;
 use crate::ops::Activation;
 use crate::plan::graph::{Compare, Conv, Graph, Node, Place, Resample};
@@ -11,81 +12,12 @@ use crate::plan::layout::Layout;
 use crate::plan::memory::{Kind, Memory, Writer, writers};
 use crate::{Error, Result};
 use candle_core::Tensor;
-use half::f16;
 use std::sync::Arc;
 
-/// Invocations of a workgroup of the simple kernels.
-pub const THREADS: usize = 64;
 /// Strands that a picture's part of the loss is summed up in, at most.
 const STRANDS: usize = 1024;
 /// What gradients are multiplied with on their way where they are kept in f16, which ends at 6e-8.
 const HALF_SCALE: f32 = 4096.0;
-
-/// One dispatch.
-pub struct Dispatch {
-    pipeline: Arc<Pipeline>,
-    bindings: wgpu::BindGroup,
-    groups: Groups,
-}
-
-/// How many workgroups a dispatch has for a number of pictures.
-#[derive(Clone, Copy, Debug)]
-pub enum Groups {
-    /// Outputs of a picture, those of a workgroup, and the workgroups of the other two sides.
-    Pixels(usize, usize, usize, usize),
-    /// Workgroups of each picture.
-    Each(usize),
-    /// One for each picture.
-    One,
-    /// Blocks of a picture, in pieces of 1024 workgroups, and the workgroups of the third side.
-    Pieces(usize, usize),
-}
-
-impl Groups {
-    fn of(self, count: usize) -> [u32; 3] {
-        let groups = match self {
-            Self::Pixels(area, pixels, y, z) => [(count * area).div_ceil(pixels), y, z],
-            Self::Each(groups) => [groups, count, 1],
-            Self::One => [count, 1, 1],
-            Self::Pieces(blocks, z) => {
-                let groups = (count * blocks).div_ceil(THREADS);
-                [groups.min(1024), groups.div_ceil(1024), z]
-            }
-        };
-        groups.map(|side| side as u32)
-    }
-}
-
-impl Dispatch {
-    /// Runs it for a number of pictures.
-    pub fn run(&self, pass: &mut wgpu::ComputePass<'_>, count: usize) {
-        let [x, y, z] = self.groups.of(count);
-        pass.set_pipeline(&self.pipeline.pipeline);
-        pass.set_bind_group(0, &self.bindings, &[]);
-        pass.dispatch_workgroups(x, y, z);
-    }
-}
-
-/// What happens to a value before it is stored, as the shaders have it.
-#[derive(Clone, Copy, Debug, Default)]
-struct Finish {
-    add: bool,
-    slope: Activation,
-    activation: Activation,
-}
-
-impl Finish {
-    fn words(&self) -> [u32; 4] {
-        let kind = |activation| match activation {
-            Activation::None => (0, 0.0),
-            Activation::Relu => (1, 0.0),
-            Activation::LeakyRelu(leak) => (2, leak),
-            Activation::Tanh => (3, 0.0),
-        };
-        let ((slope, a), (activation, b)) = (kind(self.slope), kind(self.activation));
-        [u32::from(self.add), slope, activation, f32::to_bits(a + b)]
-    }
-}
 
 /// A graph on a device, for up to [`Plan::capacity`] pictures at once. What belongs to one descent is in
 /// [`super::Descent`], so that several may use the same plan, one after the other.
@@ -100,7 +32,8 @@ pub struct Plan {
     pub(super) sums: wgpu::Buffer,
     /// Sums of a picture, of all parts of the loss.
     pub(super) strands: usize,
-    forward: Vec<Dispatch>,
+    /// With the nodes that they belong to.
+    forward: Vec<(usize, Dispatch)>,
     backward: Vec<Dispatch>,
 }
 
@@ -149,7 +82,7 @@ impl Plan {
         plan.scratch = plan.gpu.storage("shares", scratch as u64 * 16)?;
         for (i, pair) in convolutions.iter().enumerate() {
             let forward = plan.node_forward(i, pair.as_ref().map(|pair| &pair[0]))?;
-            plan.forward.extend(forward);
+            plan.forward.extend(forward.into_iter().map(|dispatch| (i, dispatch)));
         }
         for (i, pair) in convolutions.iter().enumerate().rev() {
             let backward = plan.node_backward(i, pair.as_ref().map(|pair| &pair[1]))?;
@@ -180,27 +113,46 @@ impl Plan {
 
     /// The forward pass of so many pictures, whose input is there.
     pub(super) fn forward(&self, pass: &mut wgpu::ComputePass<'_>, count: usize) {
-        self.forward.iter().for_each(|dispatch| dispatch.run(pass, count));
+        self.forward.iter().for_each(|(_, dispatch)| dispatch.run(pass, count));
+    }
+
+    /// What the losses compare with, for images `[rows, channels, height, width]` that stand in `place`: for each part
+    /// of the loss its map, made of them by what follows that place.
+    pub(super) fn targets(&self, place: Place, images: &Tensor) -> Result<Vec<wgpu::Buffer>> {
+        let (rows, c, h, w) = images.dims4()?;
+        let maker = self.graph.nodes.iter().position(|node| node.to() == place);
+        let first = maker.map_or(0, |maker| maker + 1);
+        let behind = |at: Place| at == place || self.graph.nodes[first..].iter().any(|node| node.to() == at);
+        if self.graph.shape(place) != (c, h, w) || !self.graph.losses.iter().all(|loss| behind(loss.place)) {
+            return Err(Error::new("The images do not fit what they are compared with."));
+        }
+        let bytes = self.gpu.block_bytes();
+        let image = |place: Place| View::place(&self.graph, place).image() as u64 * bytes;
+        let targets = self.graph.losses.iter().map(|loss| self.gpu.storage("target", rows as u64 * image(loss.place)));
+        let targets = targets.collect::<Result<Vec<_>>>()?;
+        let map = View::place(&self.graph, place).pack(&values(images)?);
+        let chunk = map.len() / rows.max(1) * self.capacity;
+        for (i, pictures) in map.chunks(chunk.max(1)).enumerate() {
+            let count = (rows - i * self.capacity).min(self.capacity);
+            self.gpu.queue.write_buffer(self.buffer(Kind::Values, place.map), 0, &self.gpu.stored(pictures));
+            self.gpu.submit(|encoder| {
+                let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
+                let following = self.forward.iter().filter(|(node, _)| *node >= first);
+                following.for_each(|(_, dispatch)| dispatch.run(&mut pass, count));
+                drop(pass);
+                for (target, loss) in targets.iter().zip(&self.graph.losses) {
+                    let (from, size) = (self.buffer(Kind::Values, loss.place.map), image(loss.place));
+                    let at = (i * self.capacity) as u64 * size;
+                    encoder.copy_buffer_to_buffer(from, 0, target, at, count as u64 * size);
+                }
+            });
+        }
+        Ok(targets)
     }
 
     /// The backward pass, after the losses.
     pub(super) fn backward(&self, pass: &mut wgpu::ComputePass<'_>, count: usize) {
         self.backward.iter().for_each(|dispatch| dispatch.run(pass, count));
-    }
-
-    /// A dispatch of a program with its uniforms and buffers.
-    pub(super) fn dispatch(
-        &self,
-        program: Program,
-        uniforms: &[u32],
-        buffers: &[&wgpu::Buffer],
-        groups: Groups,
-    ) -> Result<Dispatch> {
-        let pipeline = self.gpu.pipeline(program);
-        let uniforms =
-            self.gpu.filled(wgpu::BufferUsages::UNIFORM, &bytes_of(uniforms.iter().map(|word| word.to_le_bytes())))?;
-        let bindings = pipeline.bind(&self.gpu.device, &uniforms, buffers);
-        Ok(Dispatch { pipeline, bindings, groups })
     }
 
     /// The comparison of a part of the loss with its targets, for the pictures in `slots`.
@@ -224,7 +176,7 @@ impl Plan {
         let values = self.buffer(Kind::Values, loss.place.map);
         let gradient = self.buffer(Kind::Gradient, loss.place.map);
         let buffers = [values, targets, slots, gradient, &self.sums];
-        self.dispatch(Program::Compare, &uniforms, &buffers, Groups::Each(own / THREADS))
+        self.gpu.dispatch(Program::Compare, &uniforms, &buffers, Groups::Each(own / THREADS))
     }
 
     /// Forward and backward of every node that is a convolution, with its packed kernels.
@@ -260,14 +212,14 @@ impl Plan {
         let groups = Groups::Pixels(area, pixels, y, z);
         if conv.splits == 1 {
             let buffers = [from, kernels, &columns, seen, to];
-            return Ok(vec![self.dispatch(conv.program, &conv.uniforms, &buffers, groups)?]);
+            return Ok(vec![self.gpu.dispatch(conv.program, &conv.uniforms, &buffers, groups)?]);
         }
         let shares = [from, kernels, &columns, &self.idle, &self.scratch];
         let blocks = conv.scratch / (conv.splits * conv.phases * self.capacity).max(1);
         let sum = [&self.scratch, kernels, &columns, seen, to];
         Ok(vec![
-            self.dispatch(conv.program, &conv.uniforms, &shares, groups)?,
-            self.dispatch(Program::Sum, &conv.uniforms, &sum, Groups::Pieces(blocks, conv.phases))?,
+            self.gpu.dispatch(conv.program, &conv.uniforms, &shares, groups)?,
+            self.gpu.dispatch(Program::Sum, &conv.uniforms, &sum, Groups::Pieces(blocks, conv.phases))?,
         ])
     }
 
@@ -368,7 +320,7 @@ impl Plan {
         let words = [place(&from), place(&to), rest].into_iter().flatten().map(|word| word as u32);
         let uniforms: Vec<u32> = words.chain(finish.words()).collect();
         let groups = Groups::Each(to.size().div_ceil(THREADS));
-        self.dispatch(Program::Elementwise(entry), &uniforms, buffers, groups)
+        self.gpu.dispatch(Program::Elementwise(entry), &uniforms, buffers, groups)
     }
 
     /// What a writer does to the gradient of a place: the first writes, the others add, and the last multiplies by the
@@ -403,47 +355,4 @@ fn strands(view: &View) -> usize {
 /// The values of a weight.
 fn values(tensor: &Tensor) -> Result<Vec<f32>> {
     Ok(tensor.flatten_all()?.to_vec1()?)
-}
-
-/// The bytes of words, one after the other.
-pub(super) fn bytes_of(words: impl IntoIterator<Item = [u8; 4]>) -> Vec<u8> {
-    words.into_iter().flatten().collect()
-}
-
-impl Gpu {
-    /// A buffer of zeros that kernels read and write.
-    pub(super) fn storage(&self, label: &'static str, bytes: u64) -> Result<wgpu::Buffer> {
-        let size = bytes.max(16).next_multiple_of(16);
-        self.check_size(size)?;
-        let usage = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_SRC | wgpu::BufferUsages::COPY_DST;
-        Ok(self.device.create_buffer(&wgpu::BufferDescriptor {
-            label: Some(label),
-            size,
-            usage,
-            mapped_at_creation: false,
-        }))
-    }
-
-    /// A buffer of these bytes, which stay.
-    pub(super) fn filled(&self, usage: wgpu::BufferUsages, bytes: &[u8]) -> Result<wgpu::Buffer> {
-        let size = (bytes.len() as u64).max(16).next_multiple_of(16);
-        self.check_size(size)?;
-        let usage = usage | wgpu::BufferUsages::COPY_DST;
-        let buffer = self.device.create_buffer(&wgpu::BufferDescriptor {
-            label: Some("constants"),
-            size,
-            usage,
-            mapped_at_creation: false,
-        });
-        self.queue.write_buffer(&buffer, 0, bytes);
-        Ok(buffer)
-    }
-
-    /// Values as maps and kernels hold them.
-    pub(super) fn stored(&self, values: &[f32]) -> Vec<u8> {
-        match self.half {
-            true => values.iter().flat_map(|&value| f16::from_f32(value).to_le_bytes()).collect(),
-            false => values.iter().flat_map(|value| value.to_le_bytes()).collect(),
-        }
-    }
 }
