@@ -13,7 +13,9 @@ pub mod mapping;
 pub mod params;
 pub mod perceptual;
 mod perceptual_layers;
+pub mod sequence;
 pub mod spectral;
+mod torch_zip;
 pub mod weights;
 
 pub use checkpoint::Checkpoint;
@@ -24,4 +26,5 @@ pub use layers::{ConvBlock, Statistics};
 pub use mapping::{Mapping, MappingConfig};
 pub use params::Params;
 pub use perceptual::{Perceptual, PerceptualConfig, PerceptualKind};
+pub use sequence::Layer;
 pub use weights::Weights;
