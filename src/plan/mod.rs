@@ -12,9 +12,10 @@ pub mod layout;
 pub mod memory;
 pub mod run;
 pub mod service;
+pub mod train;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub use run::{Plan, Targets, Workspace};
 pub use service::{Found, Solving, encode, generate, map};

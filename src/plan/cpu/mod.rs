@@ -10,7 +10,8 @@ pub mod geometry;
 pub mod micro;
 pub mod pack;
 mod transform;
-mod wide;
+mod weight_gradient;
+pub(super) mod wide;
 mod winograd;
 
 #[cfg(test)]
@@ -19,3 +20,4 @@ mod tests;
 pub use convolution::{Convolution, Output, Way};
 pub use floats::Floats;
 pub use micro::{Finish, Kernels, kernels, runnable};
+pub use weight_gradient::WeightGradient;

@@ -35,6 +35,7 @@ pub struct Squares {
     lanes: Vec<usize>,
     /// Input channels of all views.
     depth: usize,
+    views: Vec<View>,
     pub(super) packed: Packed,
 }
 
@@ -77,7 +78,7 @@ impl Squares {
         to: &Layout,
         grid: &Grid,
         (points, side): (usize, usize),
-        views: &[View],
+        views: Vec<View>,
         packed: Packed,
     ) -> Self {
         let (rows, columns) = (grid.size.0 / side, grid.size.1 / side);
@@ -103,8 +104,14 @@ impl Squares {
             steps: (grid.step_in * from.row(), grid.step_in * LANES),
             lanes: lanes.repeat(views.len()),
             depth,
+            views,
             packed,
         }
+    }
+
+    /// Transforms other kernels.
+    pub(super) fn repack(&mut self, source: &Source, units: &[Unit]) {
+        source.winograd_again(units, (self.points, self.points + 1 - self.side), &self.views, &mut self.packed);
     }
 
     fn point(&self, squares: usize) -> usize {
