@@ -121,15 +121,50 @@ impl Candidates {
 /// # Errors
 /// When shapes do not fit.
 pub fn candidates(networks: &dyn Networks, y: &Tensor, codes: &Tensor) -> Result<Candidates> {
-    let target = Target::new(networks.loss(), networks.perceptual(), y)?;
-    candidates_against(networks, &target, codes)
+    Against::new(networks, y, codes, false)?.candidates(networks, codes)
 }
 
-/// As [`candidates`], for a target that was prepared before.
-pub(super) fn candidates_against(networks: &dyn Networks, target: &Target, codes: &Tensor) -> Result<Candidates> {
-    if let Some((solving, targets)) = planned(networks, target, codes) {
-        return candidates_planned(&solving, &targets, target, codes);
+/// What candidates are compared with, prepared for the way in which they are computed.
+pub(super) enum Against {
+    /// By a plan, for this many images.
+    Plan(Solving, Targets, usize),
+    /// By the operations themselves.
+    Operations(Target),
+}
+
+impl Against {
+    /// Prepares `y: [1 or n, cy, s, s]` for codes like these; `gradient` says whether they will be moved.
+    pub fn new(networks: &dyn Networks, y: &Tensor, codes: &Tensor, gradient: bool) -> Result<Self> {
+        if codes.device().is_cpu()
+            && codes.dim(0)? > 0
+            && let Some(solving) =
+                Solving::new(networks.generator(), networks.mapping(), networks.perceptual(), networks.loss())
+            && let Some(targets) = solving.targets(y, gradient)
+        {
+            return Ok(Self::Plan(solving, targets, y.dim(0)?));
+        }
+        Ok(Self::Operations(Target::new(networks.loss(), networks.perceptual(), y)?))
     }
+
+    /// The candidates of `codes: [n, nz]`.
+    pub fn candidates(&self, networks: &dyn Networks, codes: &Tensor) -> Result<Candidates> {
+        match self {
+            Self::Plan(solving, targets, images) => {
+                let rows = rows(*images, 0..codes.dim(0)?);
+                let found = solving.run(&codes.flatten_all()?.to_vec1()?, targets, &rows, false)?;
+                Ok(Candidates { x: found.x, reconstruction: found.reconstruction, losses: found.losses })
+            }
+            Self::Operations(target) => candidates_composed(networks, target, codes),
+        }
+    }
+}
+
+/// The images that belong to these codes: a single one serves all.
+pub(super) fn rows(images: usize, codes: impl IntoIterator<Item = usize>) -> Vec<usize> {
+    codes.into_iter().map(|code| if images == 1 { 0 } else { code }).collect()
+}
+
+fn candidates_composed(networks: &dyn Networks, target: &Target, codes: &Tensor) -> Result<Candidates> {
     let count = codes.dim(0)?;
     let mut parts = Vec::new();
     for start in (0..count).step_by(AT_ONCE) {
@@ -145,29 +180,6 @@ pub(super) fn candidates_against(networks: &dyn Networks, target: &Target, codes
         return Err(Error::new("There are no latent codes to make candidates of."));
     }
     Candidates::join(&parts)
-}
-
-/// The plan of these networks and the targets in its layout, where codes like these can be planned.
-pub(super) fn planned(networks: &dyn Networks, target: &Target, codes: &Tensor) -> Option<(Solving, Targets)> {
-    if !codes.device().is_cpu() || codes.dim(0).ok()? == 0 {
-        return None;
-    }
-    let parts = target.parts(networks.loss())?;
-    let perceptual = networks.perceptual();
-    let solving = Solving::new(networks.generator(), networks.mapping(), perceptual, networks.loss())?;
-    let targets = solving.targets(&parts)?;
-    Some((solving, targets))
-}
-
-/// As [`candidates_against`], by the plan.
-pub(super) fn candidates_planned(
-    solving: &Solving,
-    targets: &Targets,
-    target: &Target,
-    codes: &Tensor,
-) -> Result<Candidates> {
-    let found = solving.run(&codes.flatten_all()?.to_vec1()?, targets, &target.rows(0..codes.dim(0)?)?, false)?;
-    Ok(Candidates { x: found.x, reconstruction: found.reconstruction, losses: found.losses })
 }
 
 /// A direction in the space of latent codes that a slider moves along.

@@ -7,7 +7,6 @@
 use crate::model_file::LossConfig;
 use crate::nets::Perceptual;
 use crate::nets::encoder::Posterior;
-use crate::plan::build::loss_parts;
 use crate::{Error, Result, ops};
 use candle_core::{D, Tensor};
 
@@ -37,18 +36,6 @@ impl Target {
     /// y: `[n or 1, cy, s, s]`.
     pub fn pixels(&self) -> &Tensor {
         &self.pixels
-    }
-
-    /// What each part of a loss that can be planned is compared with, in the order of [`loss_parts`]; `None` for a loss
-    /// with other parts.
-    pub(crate) fn parts(&self, config: &LossConfig) -> Option<Vec<&Tensor>> {
-        loss_parts(config)?.iter().map(|part| part.level.map_or(Some(&self.pixels), |i| self.levels.get(i))).collect()
-    }
-
-    /// The rows of the target that belong to these codes: one image serves all.
-    pub(super) fn rows(&self, codes: impl IntoIterator<Item = usize>) -> Result<Vec<usize>> {
-        let single = self.pixels.dim(0)? == 1;
-        Ok(codes.into_iter().map(|code| if single { 0 } else { code }).collect())
     }
 
     /// The target of these rows alone; a single image stays as it is.

@@ -1,12 +1,12 @@
 //! Solving for the latent codes that explain one image, with G, T and the perceptual network frozen ([NAM] section 3).
 
-use super::codes::{Candidates, candidates_against, candidates_planned, planned};
+use super::codes::{Against, Candidates, rows as rows_of};
 use super::loss::{self, Target};
 use super::networks::Networks;
 use crate::nets::Statistics;
 use crate::ops::AdamConfig;
 use crate::ops::RowAdam;
-use crate::plan::{Found, Solving, Targets};
+use crate::plan::Found;
 use crate::{Error, Result};
 use candle_core::{Device, Tensor, Var};
 use serde::{Deserialize, Serialize};
@@ -83,9 +83,7 @@ struct Start {
 /// and Adam keeps a state for each, so no start depends on the others.
 pub struct Solver {
     networks: Arc<dyn Networks + Send + Sync>,
-    target: Target,
-    /// The way from z to the loss and back as one plan, where there is one.
-    planned: Option<(Solving, Targets)>,
+    against: Against,
     settings: SolveSettings,
     latent: usize,
     device: Device,
@@ -114,8 +112,7 @@ impl Solver {
         if y.rank() != 4 || ![1, count].contains(&y.dim(0)?) {
             return Err(Error::new("Solving needs one image, or as many as there are starts."));
         }
-        let target = Target::new(networks.loss(), networks.perceptual(), y)?;
-        let planned = planned(&*networks, &target, &codes);
+        let against = Against::new(&*networks, y, &codes, true)?;
         let device = codes.device().clone();
         let codes: Vec<f32> = codes.flatten_all()?.to_vec1()?;
         let SolveSettings { learning_rate, beta1, beta2, .. } = settings;
@@ -131,8 +128,7 @@ impl Solver {
         };
         let starts = codes.chunks_exact(latent).map(start).collect();
         Ok(Self {
-            target,
-            planned,
+            against,
             settings,
             latent,
             device,
@@ -164,11 +160,11 @@ impl Solver {
     fn step_rows(&mut self, rows: &[usize]) -> Result<()> {
         let nz = self.latent;
         let values: Vec<f32> = rows.iter().flat_map(|&row| &self.codes[row * nz..(row + 1) * nz]).copied().collect();
-        let found = match &self.planned {
-            Some((solving, targets)) => {
-                solving.run(&values, targets, &self.target.rows(rows.iter().copied())?, true)?
+        let found = match &self.against {
+            Against::Plan(solving, targets, images) => {
+                solving.run(&values, targets, &rows_of(*images, rows.iter().copied()), true)?
             }
-            None => self.descend(values, rows)?,
+            Against::Operations(target) => self.descend(target, values, rows)?,
         };
         let Found { x, reconstruction, losses, gradient } = found;
         for (i, &row) in rows.iter().enumerate() {
@@ -179,13 +175,13 @@ impl Solver {
     }
 
     /// Pictures, losses and gradients by the operations themselves.
-    fn descend(&self, codes: Vec<f32>, rows: &[usize]) -> Result<Found> {
+    fn descend(&self, target: &Target, codes: Vec<f32>, rows: &[usize]) -> Result<Found> {
         let z = Var::from_vec(codes, (rows.len(), self.latent), &self.device)?;
         let x = self.networks.generator().forward(&z, Statistics::Running)?;
         let reconstruction = self.networks.mapping().forward(&x, Statistics::Running)?;
         let whole = rows.len() == self.starts.len();
-        let selected = if whole { None } else { Some(self.target.select(rows)?) };
-        let target = selected.as_ref().unwrap_or(&self.target);
+        let selected = if whole { None } else { Some(target.select(rows)?) };
+        let target = selected.as_ref().unwrap_or(target);
         let losses = loss::reconstruction(self.networks.loss(), self.networks.perceptual(), &reconstruction, target)?;
         let gradients = losses.sum_all()?.backward()?;
         let gradient = gradients.get(&z).ok_or_else(|| Error::new("The loss does not depend on the latent codes."))?;
@@ -254,10 +250,7 @@ impl Solver {
     /// # Errors
     /// When the computation fails.
     pub fn candidates(&self) -> Result<Candidates> {
-        match &self.planned {
-            Some((solving, targets)) => candidates_planned(solving, targets, &self.target, &self.codes()?),
-            None => candidates_against(&*self.networks, &self.target, &self.codes()?),
-        }
+        self.against.candidates(&*self.networks, &self.codes()?)
     }
 
     /// The candidates that the latest step saw, before it moved the codes: those that its report speaks of, at no

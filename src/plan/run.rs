@@ -1,7 +1,7 @@
 //! A graph that is ready to run on a processor, forward and backward, with memory that is taken once.
 
 use super::cpu::{Convolution, Finish, Floats, Kernels, Output, Way, elementwise};
-use super::graph::{Conv, Graph, Node, Place, Resample};
+use super::graph::{Conv, Graph, Loss, Node, Place, Resample};
 use super::layout::{LANES, Layout};
 use super::memory::{Kind, Memory, Writer, writers};
 use crate::ops::{Activation, threads};
@@ -25,10 +25,10 @@ pub struct Plan {
     loss_finishes: Vec<Finish>,
 }
 
-/// What the losses compare with: for each a map of one picture or more.
+/// What the losses compare with: for each its map of one picture or more.
 pub struct Targets {
     maps: Vec<Floats>,
-    /// The fewest pictures of a map.
+    /// The pictures of every map.
     rows: usize,
 }
 
@@ -133,24 +133,34 @@ impl Plan {
         Workspace { memory, slots, shared: Floats::zeros(shared), sums, capacity, backward }
     }
 
-    /// Brings what the losses compare with, `[rows, channels, height, width]` each, into the layout of their maps;
-    /// `None` where the shapes do not fit.
-    pub fn targets(&self, tensors: &[&Tensor]) -> Option<Targets> {
-        let target = |(loss, tensor): (&super::graph::Loss, &&Tensor)| {
-            let (n, c, h, w) = tensor.dims4().ok()?;
-            if self.graph.shape(loss.place) != (c, h, w) {
-                return None;
-            }
-            let layout = &self.layouts[loss.place.map];
-            let mut map = Floats::zeros(n * layout.image());
-            layout.pack(loss.place.group, &values(tensor)?, &mut map);
-            Some(map)
-        };
-        if tensors.len() != self.graph.losses.len() {
+    /// What the losses compare with, for images `[rows, channels, height, width]` that stand in `place`: they themselves
+    /// and the maps that the graph makes of them. Computed a few at a time, in the memory of a run; `None` where the
+    /// shapes do not fit, or a loss looks at what comes before that place.
+    pub fn targets(&self, work: &mut Workspace, place: Place, images: &Tensor) -> Option<Targets> {
+        let (rows, c, h, w) = images.dims4().ok()?;
+        // Nodes are in an order in which each finds its inputs made: those behind the place follow its maker.
+        let maker = self.graph.nodes.iter().position(|node| node.to() == place);
+        let first = maker.map_or(0, |maker| maker + 1);
+        let behind =
+            |loss: &Loss| loss.place == place || self.graph.nodes[first..].iter().any(|n| n.to() == loss.place);
+        if self.graph.shape(place) != (c, h, w) || work.capacity == 0 || !self.graph.losses.iter().all(behind) {
             return None;
         }
-        let rows = tensors.iter().filter_map(|tensor| tensor.dim(0).ok()).min().unwrap_or(0);
-        self.graph.losses.iter().zip(tensors).map(target).collect::<Option<_>>().map(|maps| Targets { maps, rows })
+        let image = |loss: &Loss| self.layouts[loss.place.map].image();
+        let mut maps: Vec<Floats> = self.graph.losses.iter().map(|loss| Floats::zeros(rows * image(loss))).collect();
+        let images = values(images)?;
+        for (i, images) in images.chunks(work.capacity * c * h * w).enumerate() {
+            let count = images.len() / (c * h * w);
+            let mut map = self.open(work, Kind::Values, place.map, maker.map_or(Writer::Input, Writer::Node), count);
+            self.layouts[place.map].pack(place.group, images, &mut map);
+            work.put(Kind::Values, place.map, map);
+            threads::within(|| (first..self.graph.nodes.len()).for_each(|index| self.make(work, count, index)));
+            for (to, loss) in maps.iter_mut().zip(&self.graph.losses) {
+                let (begin, length) = (i * work.capacity * image(loss), count * image(loss));
+                to[begin..begin + length].copy_from_slice(&work.slot(Kind::Values, loss.place.map)[..length]);
+            }
+        }
+        Some(Targets { maps, rows })
     }
 
     /// Runs the forward pass on `inputs`, as many pictures as fit into it, and returns how many.

@@ -25,20 +25,26 @@ struct Planned {
 }
 
 impl Planned {
-    /// Runs `work` in memory for up to `count` pictures.
+    /// Runs `work` in memory for up to `count` pictures. Memory for both passes serves the forward pass as well.
     fn with_workspace<R>(&self, count: usize, backward: bool, work: impl FnOnce(&mut Workspace) -> R) -> R {
         let lock = || self.spare.lock().unwrap_or_else(PoisonError::into_inner);
         let found = {
             let mut spare = lock();
-            let fits = |space: &Workspace| space.capacity() >= count && space.has_backward() == backward;
+            let fits = |space: &Workspace| space.capacity() >= count && (space.has_backward() || !backward);
             spare.iter().position(fits).map(|i| spare.swap_remove(i))
         };
-        let mut space = found.unwrap_or_else(|| self.plan.workspace(count, backward));
+        let mut space = found.unwrap_or_else(|| {
+            // What is too small is given back before more is taken.
+            lock().retain(|other| other.has_backward() && !backward);
+            self.plan.workspace(count, backward)
+        });
         let result = work(&mut space);
         let mut spare = lock();
-        // One of each kind is enough: the largest.
-        spare.retain(|other| other.has_backward() != backward || other.capacity() > space.capacity());
-        if spare.iter().all(|other| other.has_backward() != backward) {
+        let covers = |one: &Workspace, other: &Workspace| {
+            one.capacity() >= other.capacity() && (one.has_backward() || !other.has_backward())
+        };
+        spare.retain(|other| !covers(&space, other));
+        if !spare.iter().any(|other| covers(other, &space)) {
             spare.push(space);
         }
         result
@@ -203,10 +209,16 @@ impl Solving {
         Some(Self { planned, latent: generator.config().latent })
     }
 
-    /// Prepares what the losses compare with: for each part of the loss, in the order of [`loss_parts`], the pixels or
-    /// the features of one image or of one a code.
-    pub fn targets(&self, parts: &[&Tensor]) -> Option<Targets> {
-        self.planned.plan.targets(parts)
+    /// Prepares what the losses compare with: images `[n, cy, s, s]` and their features. `gradient` says whether
+    /// gradients will be asked for: the memory that is taken then serves both.
+    pub fn targets(&self, images: &Tensor, gradient: bool) -> Option<Targets> {
+        let plan = &self.planned.plan;
+        let reconstruction = *plan.graph().results.get(1)?;
+        if !images.device().is_cpu() || images.dtype() != DType::F32 || (gradient && !plan.prepare_backward()) {
+            return None;
+        }
+        let count = images.dim(0).ok()?.min(AT_ONCE);
+        self.planned.with_workspace(count, gradient, |space| plan.targets(space, reconstruction, images))
     }
 
     /// The pictures and losses of `codes: [n, nz]` against the rows of the targets that are named, one a code, and the

@@ -73,10 +73,10 @@ fn difference(found: &[f32], wanted: &[f32]) -> f64 {
 }
 
 /// Losses and gradients of a graph by one set of kernels.
-fn planned(plan: &Plan, parts: &[&Tensor], z: &Tensor, rows: &[usize]) -> (Vec<f32>, Vec<f32>, Vec<f32>) {
+fn planned(plan: &Plan, y: &Tensor, z: &Tensor, rows: &[usize]) -> (Vec<f32>, Vec<f32>, Vec<f32>) {
     assert!(plan.prepare_backward());
-    let targets = plan.targets(parts).unwrap();
     let mut space = plan.workspace(rows.len(), true);
+    let targets = plan.targets(&mut space, plan.graph().results[1], y).unwrap();
     let (mut losses, mut gradient) = (vec![0.0; rows.len()], vec![0.0; z.elem_count()]);
     let mut picture = Vec::new();
     // Twice: what a run leaves behind must not matter to the next.
@@ -94,13 +94,11 @@ fn check(networks: &Networks, loss: &LossConfig, size: usize, channels: usize) {
     let rows = [1, 0, 1];
     let y_of_rows = Tensor::cat(&rows.map(|row| y.narrow(0, row, 1).unwrap()), 0).unwrap();
     let (picture, losses, gradient) = composed(networks, loss, &y_of_rows, &z);
-    let target = Target::new(loss, Some(&networks.perceptual), &y).unwrap();
-    let parts = target.parts(loss).unwrap();
     let graph = || build::solving(&networks.generator, &networks.mapping, Some(&networks.perceptual), loss).unwrap();
     for kernels in runnable() {
         for way in [Way::Direct, Way::Winograd, Way::Fastest] {
             let plan = Plan::new(graph(), kernels, way).unwrap();
-            let found = planned(&plan, &parts, &z, &rows);
+            let found = planned(&plan, &y, &z, &rows);
             let what = format!("{} {way:?} {loss:?}", kernels.set.name());
             let errors =
                 [difference(&found.0, &picture), difference(&found.1, &losses), difference(&found.2, &gradient)];
@@ -128,9 +126,9 @@ fn gradients_agree_with_finite_differences() {
     let (y, z) = (random(&[1, 3, 32, 32], 6), random(&[2, 10], 7));
     let graph = build::solving(&networks.generator, &networks.mapping, None, &loss).unwrap();
     let plan = Plan::new(graph, runnable()[0], Way::Fastest).unwrap();
-    let (_, _, gradient) = planned(&plan, &[&y], &z, &[0, 0]);
-    let targets = plan.targets(&[&y]).unwrap();
+    let (_, _, gradient) = planned(&plan, &y, &z, &[0, 0]);
     let mut space = plan.workspace(2, false);
+    let targets = plan.targets(&mut space, plan.graph().results[1], &y).unwrap();
     let mut losses_at = |z: &[f32]| {
         let mut losses = [0.0; 2];
         plan.forward(&mut space, z);
@@ -171,8 +169,7 @@ fn a_code_is_its_own_in_any_batch() {
     let loss = LossConfig::perceptual(3);
     let (y, z) = (random(&[1, 3, 32, 32], 11), random(&[20, 10], 12));
     let solving = Solving::new(&networks.generator, &networks.mapping, Some(&networks.perceptual), &loss).unwrap();
-    let target = Target::new(&loss, Some(&networks.perceptual), &y).unwrap();
-    let targets = solving.targets(&target.parts(&loss).unwrap()).unwrap();
+    let targets = solving.targets(&y, true).unwrap();
     let together = solving.run(&values(&z), &targets, &[0; 20], true).unwrap();
     for i in [0, 7, 15, 16, 19] {
         let alone = solving.run(&values(&z)[i * 10..][..10], &targets, &[0], true).unwrap();

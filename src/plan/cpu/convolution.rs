@@ -9,8 +9,8 @@
 use super::super::layout::{LANES, Layout};
 use super::floats::Floats;
 use super::geometry::{Grid, Tap, grids};
-use super::micro::{Finish, Kernels, MOST_PIXELS, Segment};
-use super::pack::{Packed, Source, Unit, units};
+use super::micro::{Finish, Kernels, MOST_PIXELS, Segment, TileSize};
+use super::pack::{MOST_TAPS, Packed, Source, Unit, units};
 use super::winograd::{self, Squares};
 use crate::ops::kernels::Shared;
 use crate::ops::{ConvSpec, threads};
@@ -24,6 +24,8 @@ const TILES: usize = 12;
 pub enum Way {
     /// The one that is estimated to be faster. Depends on shapes alone, never on how many pictures there are.
     Fastest,
+    /// The same for kernels that are packed anew for every run.
+    Learning,
     /// Product by product.
     Direct,
     /// Winograd's, where the shape allows it.
@@ -145,7 +147,7 @@ impl Convolution {
     pub fn bytes(&self) -> usize {
         let of = |part: &Part| match part {
             Part::Direct(direct) => direct.packed.bytes(),
-            Part::Winograd(squares) => squares.packed.bytes(),
+            Part::Winograd(squares) => squares.kernels.bytes(),
         };
         self.parts.iter().map(of).sum()
     }
@@ -195,16 +197,23 @@ fn part(
     way: Way,
 ) -> Part {
     if way != Way::Direct
+        && source.spec.kernel * source.spec.kernel <= MOST_TAPS
         && let Some((r, views)) = grid.views()
     {
         let fits = |side: &usize| grid.size.0.is_multiple_of(*side) && grid.size.1.is_multiple_of(*side);
         let sides: &[usize] = if r == 3 { &[4] } else { &[4, 2] };
-        let cost = |side: usize| winograd::cost(source, units, grid, side + r - 1, side, views.len());
-        let limit = if way == Way::Winograd { f64::INFINITY } else { winograd::direct_cost(source, units, grid) };
+        let setting = winograd::Setting::of(way);
+        let cost = |side: usize| winograd::cost(source, units, grid, (side + r - 1, r, side), views.len(), setting);
+        let limit =
+            if way == Way::Winograd { f64::INFINITY } else { winograd::direct_cost(source, units, grid, setting) };
         let best = sides.iter().copied().filter(fits).min_by(|a, b| cost(*a).total_cmp(&cost(*b)));
         if let Some(side) = best.filter(|&side| cost(side) < limit) {
-            let packed = source.winograd(units, side + r - 1, r, &views);
-            return Part::Winograd(Squares::new((from, source.from), to, grid, (side + r - 1, side), views, packed));
+            let points = side + r - 1;
+            let packed = match winograd::transforms_late(source, units, grid, (points, side), views.len(), setting) {
+                true => winograd::Kernels::Late(source.views(units, r * r, &views)),
+                false => winograd::Kernels::Ready(source.winograd(units, points, r, &views)),
+            };
+            return Part::Winograd(Squares::new((from, source.from), to, grid, (points, side), views, packed));
         }
     }
     let offset = |dy: isize, dx: isize| dy * from.row() as isize + dx * LANES as isize;
@@ -264,10 +273,11 @@ impl Direct {
             let Unit { block, blocks } = conv.units[unit];
             for (i, first) in (start..end).step_by(width).enumerate() {
                 let count = width.min(end - first);
+                let size = TileSize { blocks, half: 2 * count <= width, add: false };
                 // SAFETY: see the head of the file; the weights are packed for these segments.
                 unsafe {
                     (conv.kernels.tile)(
-                        blocks,
+                        size,
                         x.as_ptr(),
                         &read[i],
                         &self.segments,

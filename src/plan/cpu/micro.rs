@@ -38,7 +38,18 @@ pub struct Finish {
 }
 
 /// See [`Kernels::tile`].
-pub type Tile = unsafe fn(usize, *const f32, &[usize; MOST_PIXELS], &[Segment], *const f32, *mut f32, usize);
+pub type Tile = unsafe fn(TileSize, *const f32, &[usize; MOST_PIXELS], &[Segment], *const f32, *mut f32, usize);
+
+/// What a tile covers.
+#[derive(Clone, Copy, Debug)]
+pub struct TileSize {
+    /// Blocks of outputs.
+    pub blocks: usize,
+    /// Whether half of the pixels are enough; the others are then not written.
+    pub half: bool,
+    /// Whether the sums are added to what lies there.
+    pub add: bool,
+}
 
 /// A sum of outer products: see [`Kernels::outer`].
 pub struct Outer {
@@ -64,7 +75,7 @@ pub struct Kernels {
     pub pixels: usize,
     /// The most blocks of outputs of a tile.
     pub blocks: usize,
-    /// `(blocks, x, pixels, segments, weights, out, block stride)`: for every pixel p and output o the sum over the
+    /// `(size, x, pixels, segments, weights, out, block stride)`: for every pixel p and output o the sum over the
     /// channels c of the segments of `x[pixels[p] + c] * weights[c][o]`, written to `out[p][16]` of every block. Reads
     /// the weights `[all channels][blocks * 16]`.
     pub tile: Tile,
@@ -110,6 +121,7 @@ macro_rules! unroll {
 
 #[inline(always)]
 unsafe fn tile<S: Simd, const PIXELS: usize, const VECTORS: usize>(
+    add: bool,
     x: *const f32,
     pixels: &[usize; MOST_PIXELS],
     segments: &[Segment],
@@ -120,9 +132,16 @@ unsafe fn tile<S: Simd, const PIXELS: usize, const VECTORS: usize>(
     unsafe {
         let mut sums = [[S::zero(); VECTORS]; PIXELS];
         let mut at = [x; PIXELS];
+        let beside = if S::LANES < LANES { S::LANES } else { block_stride };
         unroll!(P in [0 1 2 3 4 5 6 7] {
             if P < PIXELS {
                 at[P] = x.wrapping_add(pixels[P]);
+                if add {
+                    sums[P][0] = S::load(out.wrapping_add(P * LANES));
+                    if VECTORS > 1 {
+                        sums[P][1] = S::load(out.wrapping_add(P * LANES).wrapping_add(beside));
+                    }
+                }
             }
         });
         let mut weights = weights;
@@ -145,12 +164,11 @@ unsafe fn tile<S: Simd, const PIXELS: usize, const VECTORS: usize>(
                 k = k.wrapping_add(1);
             }
         }
-        let second = if S::LANES < LANES { S::LANES } else { block_stride };
         unroll!(P in [0 1 2 3 4 5 6 7] {
             if P < PIXELS {
                 S::store(out.wrapping_add(P * LANES), sums[P][0]);
                 if VECTORS > 1 {
-                    S::store(out.wrapping_add(P * LANES).wrapping_add(second), sums[P][1]);
+                    S::store(out.wrapping_add(P * LANES).wrapping_add(beside), sums[P][1]);
                 }
             }
         });
@@ -331,14 +349,17 @@ macro_rules! kernels {
             use super::*;
             $(#[$feature])*
             pub unsafe fn tile(
-                blocks: usize, x: *const f32, pixels: &[usize; MOST_PIXELS], segments: &[Segment], weights: *const f32,
-                out: *mut f32, block_stride: usize,
+                size: TileSize, x: *const f32, pixels: &[usize; MOST_PIXELS], segments: &[Segment],
+                weights: *const f32, out: *mut f32, block_stride: usize,
             ) {
+                const HALF: usize = $pixels / 2;
+                let add = size.add;
                 unsafe {
-                    if blocks == 1 {
-                        super::tile::<$set, $pixels, $one>(x, pixels, segments, weights, out, block_stride)
-                    } else {
-                        super::tile::<$set, $pixels, $two>(x, pixels, segments, weights, out, block_stride)
+                    match (size.blocks, size.half) {
+                        (1, false) => super::tile::<$set, $pixels, $one>(add, x, pixels, segments, weights, out, block_stride),
+                        (1, true) => super::tile::<$set, HALF, $one>(add, x, pixels, segments, weights, out, block_stride),
+                        (_, false) => super::tile::<$set, $pixels, $two>(add, x, pixels, segments, weights, out, block_stride),
+                        (_, true) => super::tile::<$set, HALF, $two>(add, x, pixels, segments, weights, out, block_stride),
                     }
                 }
             }

@@ -5,9 +5,12 @@ use super::floats::Floats;
 use super::geometry::{Tap, View};
 use super::micro::{Kernels, kernels};
 use super::transform::kernel_matrix;
-use super::wide::{Work, run};
+use super::wide::{Wide, Work, run};
 use crate::ops::kernels::simd::Simd;
 use crate::ops::{ConvSpec, threads};
+
+/// The most taps of a kernel whose products are saved by Winograd's algorithm.
+pub const MOST_TAPS: usize = 16;
 
 /// Output blocks that are computed together.
 #[derive(Clone, Copy, Debug)]
@@ -122,6 +125,32 @@ impl Source<'_> {
         });
     }
 
+    /// For each unit `[view][input channel][tap][outputs]`: what [`super::transform::KernelTransform`] reads.
+    pub fn views(&self, units: &[Unit], taps: usize, views: &[View]) -> Packed {
+        let mut packed = Packed::zeros(units, views.len() * self.spec.inputs * taps);
+        self.views_again(units, views, &mut packed);
+        packed
+    }
+
+    /// [`Source::views`] with other values.
+    pub fn views_again(&self, units: &[Unit], views: &[View], packed: &mut Packed) {
+        let inputs = self.spec.inputs;
+        packed.fill(|unit, to| {
+            let Unit { block, blocks } = units[unit];
+            let to = to.as_chunks_mut::<LANES>().0;
+            let mut values = [[0.0; LANES]; MOST_TAPS];
+            for (b, input) in (0..blocks).flat_map(|b| (0..inputs).map(move |input| (b, input))) {
+                self.taps(input, block + b, &mut values);
+                for (v, view) in views.iter().enumerate() {
+                    let first = (v * inputs + input) * view.indices.len() * blocks + b;
+                    for (t, &index) in view.indices.iter().enumerate() {
+                        to[first + t * blocks] = values[index];
+                    }
+                }
+            }
+        });
+    }
+
     /// For each unit `[point][view][input channel][outputs]`.
     pub fn winograd(&self, units: &[Unit], points: usize, r: usize, views: &[View]) -> Packed {
         let mut packed = Packed::zeros(units, points * points * views.len() * self.spec.inputs);
@@ -131,7 +160,7 @@ impl Source<'_> {
 
     /// [`Source::winograd`] with other values.
     pub fn winograd_again(&self, units: &[Unit], (points, r): (usize, usize), views: &[View], packed: &mut Packed) {
-        let matrix = kernel_matrix(points, r);
+        let matrix: Vec<[f32; 3]> = kernel_matrix(points, r).iter().map(|row| row.map(|value| value as f32)).collect();
         let kernels = kernels();
         packed.fill(|unit, to| {
             let Unit { block, blocks } = units[unit];
@@ -140,47 +169,61 @@ impl Source<'_> {
     }
 }
 
-/// The transform of the kernels of one unit, in double precision.
+/// The transform of the kernels of one unit.
 struct Transformed<'a> {
     source: &'a Source<'a>,
     block: usize,
     blocks: usize,
-    matrix: &'a [[f64; 3]],
+    matrix: &'a [[f32; 3]],
     r: usize,
     views: &'a [View],
     to: &'a mut [f32],
 }
 
-impl Work for Transformed<'_> {
+impl Transformed<'_> {
     #[inline(always)]
-    fn run<S: Simd>(self) {
-        let Self { source, block, blocks, matrix, r, views, to } = self;
-        let (inputs, points) = (source.spec.inputs, matrix.len());
+    fn transform<S: Simd, const POINTS: usize, const R: usize>(self) {
+        let Self { source, block, blocks, matrix, views, to, .. } = self;
+        let inputs = source.spec.inputs;
         let (depth, width) = (views.len() * inputs, blocks * LANES);
-        let mut taps = vec![[0.0; LANES]; source.spec.kernel * source.spec.kernel];
+        let mut taps = [[0.0; LANES]; MOST_TAPS];
+        let zero = Wide::<S>::splat(0.0);
+        let to = to.as_chunks_mut::<LANES>().0;
         for (b, input) in (0..blocks).flat_map(|b| (0..inputs).map(move |input| (b, input))) {
             source.taps(input, block + b, &mut taps);
             for (v, view) in views.iter().enumerate() {
-                let mut half = [[[0f64; LANES]; 3]; 6];
-                for (half, point) in half.iter_mut().zip(matrix) {
-                    for (x, half) in half.iter_mut().enumerate().take(r) {
-                        for (y, factor) in point.iter().enumerate().take(r) {
-                            let taps = &taps[view.indices[y * r + x]];
-                            half.iter_mut().zip(taps).for_each(|(sum, &tap)| *sum += factor * f64::from(tap));
+                let mut half = [[zero; R]; POINTS];
+                for x in 0..R {
+                    for (half, point) in half.iter_mut().zip(matrix) {
+                        half[x] = Wide::load(&taps[view.indices[x]]).multiply(Wide::splat(point[0]));
+                        for y in 1..R {
+                            half[x] = Wide::load(&taps[view.indices[y * R + x]]).times_plus(point[y], half[x]);
                         }
                     }
                 }
-                for (y, half) in half.iter().enumerate().take(points) {
-                    for (x, point) in matrix.iter().enumerate() {
-                        let mut sum = [0f64; LANES];
-                        for (factor, half) in point.iter().zip(half).take(r) {
-                            sum.iter_mut().zip(half).for_each(|(sum, half)| *sum += factor * half);
+                let at = ((v * inputs + input) * width + b * LANES) / LANES;
+                let step = depth * width / LANES;
+                for (y, half) in half.iter().enumerate() {
+                    for (x, point) in matrix.iter().enumerate().take(POINTS) {
+                        let mut sum = half[0].multiply(Wide::splat(point[0]));
+                        for (half, factor) in half.iter().zip(point).skip(1) {
+                            sum = half.times_plus(*factor, sum);
                         }
-                        let at = ((y * points + x) * depth + v * inputs + input) * width + b * LANES;
-                        to[at..at + LANES].iter_mut().zip(sum).for_each(|(to, sum)| *to = sum as f32);
+                        sum.store(&mut to[at + (y * POINTS + x) * step]);
                     }
                 }
             }
+        }
+    }
+}
+
+impl Work for Transformed<'_> {
+    #[inline(always)]
+    fn run<S: Simd>(self) {
+        match (self.matrix.len(), self.r) {
+            (6, _) => self.transform::<S, 6, 3>(),
+            (5, _) => self.transform::<S, 5, 2>(),
+            _ => self.transform::<S, 3, 2>(),
         }
     }
 }

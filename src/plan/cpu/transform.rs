@@ -7,6 +7,7 @@
 #![allow(unsafe_code)]
 
 use super::super::layout::LANES;
+use super::wide::{Wide, Work};
 use crate::ops::kernels::simd::Simd;
 
 /// `[points][taps]`: what the kernels are transformed by along each axis.
@@ -27,6 +28,87 @@ pub fn kernel_matrix(points: usize, taps: usize) -> Vec<[f64; 3]> {
     last[taps - 1] = 1.0;
     rows.push(last);
     rows
+}
+
+/// The transform of kernels while they are used, from `[channel][taps * taps][outputs]` to
+/// `[points * points][channel][outputs]`, the points one cache line further apart than they need to be.
+pub struct KernelTransform<'a> {
+    /// Points along each axis.
+    pub points: usize,
+    /// Outputs: a multiple of sixteen.
+    pub width: usize,
+    /// The kernels.
+    pub from: &'a [f32],
+    /// Where they go.
+    pub to: &'a mut [f32],
+}
+
+/// The loop of [`KernelTransform`] for one number of points; written out, as closures would not be compiled for the
+/// instruction set, and indices must be literal, or everything is spilled to the stack.
+macro_rules! transform_kernels {
+    ($self:ident, $line:ident, [$($n:literal)*], $r:tt) => {{
+        const N: usize = [$($n),*].len();
+        let Self { width, from, to, .. } = $self;
+        let blocks = width / LANES;
+        let (from, to) = (from.as_chunks::<LANES>().0, to.as_chunks_mut::<LANES>().0);
+        let vectors = from.len() / ($r * $r);
+        let point = vectors + 1;
+        let from = &from[..vectors * $r * $r];
+        let to = &mut to[..point * N * N];
+        for i in 0..vectors {
+            let first = (i / blocks) * $r * $r * blocks + i % blocks;
+            let columns = transform_kernels!(@columns from, first, blocks, $line, $r);
+            $({
+                let row = $line(transform_kernels!(@row columns, $n, $r));
+                for (x, value) in row.into_iter().enumerate() {
+                    value.store(&mut to[($n * N + x) * point + i]);
+                }
+            })*
+        }
+    }};
+    (@columns $from:ident, $first:ident, $step:ident, $line:ident, 3) => {[
+        $line::<S>([Wide::load(&$from[$first]), Wide::load(&$from[$first + 3 * $step]), Wide::load(&$from[$first + 6 * $step])]),
+        $line::<S>([Wide::load(&$from[$first + $step]), Wide::load(&$from[$first + 4 * $step]), Wide::load(&$from[$first + 7 * $step])]),
+        $line::<S>([Wide::load(&$from[$first + 2 * $step]), Wide::load(&$from[$first + 5 * $step]), Wide::load(&$from[$first + 8 * $step])]),
+    ]};
+    (@columns $from:ident, $first:ident, $step:ident, $line:ident, 2) => {[
+        $line::<S>([Wide::load(&$from[$first]), Wide::load(&$from[$first + 2 * $step])]),
+        $line::<S>([Wide::load(&$from[$first + $step]), Wide::load(&$from[$first + 3 * $step])]),
+    ]};
+    (@row $columns:ident, $y:literal, 3) => { [$columns[0][$y], $columns[1][$y], $columns[2][$y]] };
+    (@row $columns:ident, $y:literal, 2) => { [$columns[0][$y], $columns[1][$y]] };
+}
+
+impl Work for KernelTransform<'_> {
+    #[inline(always)]
+    fn run<S: Simd>(self) {
+        match self.points {
+            6 => transform_kernels!(self, kernel_line6, [0 1 2 3 4 5], 3),
+            5 => transform_kernels!(self, kernel_line5, [0 1 2 3 4], 2),
+            _ => transform_kernels!(self, kernel_line3, [0 1 2], 2),
+        }
+    }
+}
+
+#[inline(always)]
+fn kernel_line6<S: Simd>([a, b, c]: [Wide<S>; 3]) -> [Wide<S>; 6] {
+    let sixth = Wide::splat(-1.0 / 6.0);
+    let (even, odd) = (a.add(c).multiply(sixth), b.multiply(sixth));
+    let (even2, odd2) = (c.times_plus(4.0, a).multiply(Wide::splat(1.0 / 24.0)), b.multiply(Wide::splat(1.0 / 12.0)));
+    [a.multiply(Wide::splat(0.25)), even.add(odd), even.subtract(odd), even2.add(odd2), even2.subtract(odd2), c]
+}
+
+#[inline(always)]
+fn kernel_line5<S: Simd>([a, b]: [Wide<S>; 2]) -> [Wide<S>; 5] {
+    let half = Wide::splat(0.5);
+    let last = b.times_plus(2.0, a).multiply(Wide::splat(1.0 / 6.0));
+    let (plus, minus) = (a.add(b).multiply(Wide::splat(-0.5)), b.subtract(a).multiply(Wide::splat(1.0 / 6.0)));
+    [a.multiply(half), plus, minus, last, b]
+}
+
+#[inline(always)]
+fn kernel_line3<S: Simd>([a, b]: [Wide<S>; 2]) -> [Wide<S>; 3] {
+    [Wide::splat(0.0).subtract(a), a.add(b), b]
 }
 
 #[inline(always)]

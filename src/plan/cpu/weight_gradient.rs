@@ -81,11 +81,32 @@ impl WeightGradient {
         if !fits {
             return None;
         }
+        // Nanoseconds of one core for a batch, by estimate: the products, the transforms, and the sums that are kept.
+        let pixels = 32.0 * (small.height * small.width) as f64;
+        let blocks = (large_blocks.len(), small_blocks.len());
+        let pairs = (conv.inputs.next_multiple_of(kernels.rows) * blocks.1 * LANES) as f64;
+        let cost = |(points, side): (usize, usize), views: usize| {
+            let (points, squares) = ((points * points) as f64, pixels / (side * side) as f64);
+            let transforms = squares * points * (views * blocks.0 + blocks.1) as f64;
+            points * views as f64 * pairs * (squares / 75.0 + 1.2) + transforms
+        };
+        let direct_cost = {
+            let taps = grid.taps.len() as f64;
+            let run = if small.width == 1 { 32.0 } else { small.width as f64 };
+            taps * pairs * (pixels * (run + 6.0) / run / 75.0 + 1.2)
+        };
         let squares = || {
             let (r, views) = grid.views()?;
             let fits = |side: &usize| grid.size.0.is_multiple_of(*side) && grid.size.1.is_multiple_of(*side);
             let sides: &[usize] = if r == 3 { &[4] } else { &[4, 2] };
-            let side = sides.iter().copied().find(fits).filter(|_| way != Way::Direct)?;
+            let cost = |side: usize| cost((side + r - 1, side), views.len());
+            let best = sides.iter().copied().filter(fits).min_by(|a, b| cost(*a).total_cmp(&cost(*b)))?;
+            let side = match way {
+                Way::Direct => return None,
+                Way::Winograd => best,
+                _ if cost(best) < direct_cost => best,
+                _ => return None,
+            };
             let places =
                 || (0..grid.size.0).step_by(side).flat_map(|y| (0..grid.size.1).step_by(side).map(move |x| (y, x)));
             let step = grid.step_in;

@@ -6,16 +6,24 @@
 #![allow(unsafe_code)]
 
 use super::super::layout::{LANES, Layout};
-use super::convolution::{Convolution, Sink, Sums};
+use super::convolution::{Convolution, Sink, Sums, Way};
 use super::floats::Floats;
 use super::geometry::{Grid, View};
-use super::micro::{MOST_PIXELS, Segment};
+use super::micro::{MOST_PIXELS, Segment, TileSize};
 use super::pack::{Packed, Source, Unit};
+use super::transform::KernelTransform;
+use super::wide::{prefetch, run};
 use crate::ops::kernels::{Shared, with_scratch};
 use crate::ops::threads;
 
-/// Kernels of more bytes than this are read once for all squares, not once for every few.
+/// Transformed kernels of more bytes than this are read once for all squares, not once for every few; and where a
+/// picture has but a few squares, they are not kept: reading them from memory in every pass would take longer than to
+/// transform them anew.
 const LARGE_KERNELS: usize = 3 << 20;
+/// Squares of a picture that are few.
+const FEW_SQUARES: usize = 8;
+/// Blocks of input channels whose kernels are transformed at once.
+const BLOCKS: usize = 4;
 /// The most floats of transformed squares that all threads share.
 const SHARED_FLOATS: usize = 3 << 20;
 
@@ -33,14 +41,56 @@ pub struct Squares {
     steps: (usize, usize),
     /// Input channels of each block, for one view after the other.
     lanes: Vec<usize>,
-    /// Input channels of all views.
-    depth: usize,
     views: Vec<View>,
-    pub(super) packed: Packed,
+    pub(super) kernels: Kernels,
 }
 
-/// Pictures that costs are estimated for.
-const PICTURES: f64 = 16.0;
+/// The kernels of all units.
+pub(super) enum Kernels {
+    /// Transformed.
+    Ready(Packed),
+    /// As they are, to be transformed while they are used.
+    Late(Packed),
+}
+
+impl Kernels {
+    pub fn bytes(&self) -> usize {
+        match self {
+            Self::Ready(packed) | Self::Late(packed) => packed.bytes(),
+        }
+    }
+}
+
+/// What costs are estimated for.
+#[derive(Clone, Copy)]
+pub(super) struct Setting {
+    /// Numbers of pictures at once, and how much they weigh.
+    pictures: &'static [(f64, f64)],
+    /// Whether the kernels are packed anew for every run.
+    learning: bool,
+}
+
+impl Setting {
+    pub(super) fn of(way: Way) -> Self {
+        match way {
+            Way::Learning => Self { pictures: &[(32.0, 1.0)], learning: true },
+            // Sixteen at once and one alone both matter.
+            _ => Self { pictures: &[(16.0, 1.0), (1.0, 1.5)], learning: false },
+        }
+    }
+
+    /// Nanoseconds in which one core packs a value, transformed or not.
+    fn packing(self, transformed: bool) -> f64 {
+        match (self.learning, transformed) {
+            (false, _) => 0.0,
+            (true, false) => 0.4,
+            (true, true) => 0.8,
+        }
+    }
+}
+
+/// Nanoseconds in which one core reads a float from memory.
+const READ: f64 = 0.19;
 
 /// Floats of a kernel's tap over all pairs of channels, lanes without a channel included.
 fn products(source: &Source, units: &[Unit]) -> f64 {
@@ -48,19 +98,57 @@ fn products(source: &Source, units: &[Unit]) -> f64 {
     (source.spec.inputs * outputs * LANES) as f64
 }
 
-/// Estimated nanoseconds of one core for sixteen pictures, product by product.
-pub(super) fn direct_cost(source: &Source, units: &[Unit], grid: &Grid) -> f64 {
-    (grid.taps.len() * grid.size.0 * grid.size.1) as f64 * PICTURES * products(source, units) / 90.0
+/// Whether kernels are transformed while they are used.
+pub(super) fn transforms_late(
+    source: &Source,
+    units: &[Unit],
+    grid: &Grid,
+    (points, side): (usize, usize),
+    views: usize,
+    setting: Setting,
+) -> bool {
+    let bytes = (points * points * views) as f64 * products(source, units) * 4.0;
+    match setting.learning {
+        true => bytes > LARGE_KERNELS as f64 / 3.0,
+        false => bytes > LARGE_KERNELS as f64 && grid.size.0 * grid.size.1 <= FEW_SQUARES * side * side,
+    }
 }
 
-/// The same for squares of `side` outputs by this many points along each axis.
-pub(super) fn cost(source: &Source, units: &[Unit], grid: &Grid, points: usize, side: usize, views: usize) -> f64 {
+/// Estimated nanoseconds of one core, product by product.
+pub(super) fn direct_cost(source: &Source, units: &[Unit], grid: &Grid, setting: Setting) -> f64 {
+    let pairs = products(source, units) * grid.taps.len() as f64;
+    let area = (grid.size.0 * grid.size.1) as f64;
+    let each = READ + setting.packing(false);
+    setting.pictures.iter().map(|(pictures, weight)| weight * pairs * (area * pictures / 90.0 + each)).sum()
+}
+
+/// The same for squares of `side` outputs by this many points and taps along each axis.
+pub(super) fn cost(
+    source: &Source,
+    units: &[Unit],
+    grid: &Grid,
+    (points, taps, side): (usize, usize, usize),
+    views: usize,
+    setting: Setting,
+) -> f64 {
     let outputs: usize = units.iter().map(|unit| unit.blocks).sum();
-    let squares = (grid.size.0 * grid.size.1 / (side * side)) as f64 * PICTURES;
+    let late = transforms_late(source, units, grid, (points, side), views, setting);
     let points = (points * points) as f64;
-    let products = points * views as f64 * products(source, units);
-    let transforms = squares * points * (views * source.from.len() + outputs) as f64;
-    products * squares / 80.0 + transforms + products * 4.0 / 15.0
+    let pairs = views as f64 * products(source, units);
+    let of = |&(pictures, weight): &(f64, f64)| {
+        let squares = (grid.size.0 * grid.size.1 / (side * side)) as f64 * pictures;
+        let kernels = pairs
+            * match late {
+                true => {
+                    (taps * taps) as f64 * (READ + setting.packing(false)) + points * 0.04 * (squares / 128.0).ceil()
+                }
+                false => points * (READ + setting.packing(true)),
+            };
+        let transforms = squares * points * (views * source.from.len() + outputs) as f64;
+        // Fewer than four take as long as four.
+        weight * (pairs * points * squares.max(4.0) / 80.0 + transforms + kernels)
+    };
+    setting.pictures.iter().map(of).sum()
 }
 
 /// Transformed squares: `[points][views and blocks][squares][16]`, the points one cache line further apart than they
@@ -79,7 +167,7 @@ impl Squares {
         grid: &Grid,
         (points, side): (usize, usize),
         views: Vec<View>,
-        packed: Packed,
+        kernels: Kernels,
     ) -> Self {
         let (rows, columns) = (grid.size.0 / side, grid.size.1 / side);
         let squares = || (0..rows).flat_map(move |y| (0..columns).map(move |x| (side * y, side * x)));
@@ -94,7 +182,6 @@ impl Squares {
             let place = |i: usize, offset: usize| (i * grid.step_out + offset) as isize;
             to.at(place(y, grid.offset.0), place(x, grid.offset.1)) as u32
         };
-        let depth = views.len() * lanes.iter().sum::<usize>();
         Self {
             points,
             side,
@@ -103,24 +190,39 @@ impl Squares {
             pixels: std::array::from_fn(|i| grid.step_out * (i / side * to.row() + i % side * LANES)),
             steps: (grid.step_in * from.row(), grid.step_in * LANES),
             lanes: lanes.repeat(views.len()),
-            depth,
             views,
-            packed,
+            kernels,
         }
     }
 
-    /// Transforms other kernels.
+    /// Takes other kernels.
     pub(super) fn repack(&mut self, source: &Source, units: &[Unit]) {
-        source.winograd_again(units, (self.points, self.points + 1 - self.side), &self.views, &mut self.packed);
+        match &mut self.kernels {
+            Kernels::Ready(packed) => {
+                source.winograd_again(units, (self.points, self.points + 1 - self.side), &self.views, packed);
+            }
+            Kernels::Late(packed) => source.views_again(units, &self.views, packed),
+        }
     }
 
     fn point(&self, squares: usize) -> usize {
         self.lanes.len() * squares * LANES + LANES
     }
 
-    /// Floats of the products of so many squares with the kernels of a unit.
+    /// Floats that the products of so many squares with the kernels of a unit take, and the transformed kernels.
+    fn room(&self, squares: usize) -> usize {
+        self.products(squares) + self.chunk()
+    }
+
     fn products(&self, squares: usize) -> usize {
         self.points * self.points * (2 * squares * LANES + LANES)
+    }
+
+    fn chunk(&self) -> usize {
+        match self.kernels {
+            Kernels::Ready(_) => 0,
+            Kernels::Late(_) => self.points * self.points * (BLOCKS * LANES * 2 * LANES + LANES),
+        }
     }
 
     /// Squares that a task transforms and multiplies at once.
@@ -138,7 +240,9 @@ impl Squares {
     /// Whether the transformed squares are shared by all threads: the same results, by another order.
     fn shares(&self, conv: &Convolution, count: usize) -> bool {
         let tasks = (count * self.writes.len()).div_ceil(self.few(conv));
-        self.packed.bytes() > LARGE_KERNELS || (threads::count() > 1 && tasks < 2 * threads::count())
+        matches!(self.kernels, Kernels::Late(_))
+            || self.kernels.bytes() > LARGE_KERNELS
+            || (threads::count() > 1 && tasks < 2 * threads::count())
     }
 
     /// Floats of memory that all threads share.
@@ -154,12 +258,12 @@ impl Squares {
                 let (start, end) = (i * few, all.min((i + 1) * few));
                 let point = self.point(few);
                 let room = self.points * self.points * point;
-                with_scratch(room + self.products(few), |scratch| {
-                    let (values, products) = scratch.split_at_mut(room);
+                with_scratch(room + self.room(few), |scratch| {
+                    let (values, room) = scratch.split_at_mut(room);
                     let transformed = Transformed { values: Shared(values.as_mut_ptr()), squares: few, point };
                     self.transform(conv, x, (start, end), transformed, 0);
                     for unit in 0..conv.units.len() {
-                        self.multiply(conv, unit, transformed, 0, (start, end), sink, products);
+                        self.multiply(conv, unit, transformed, 0, (start, end), sink, room);
                     }
                 });
             });
@@ -177,13 +281,16 @@ impl Squares {
                 self.transform(conv, x, (begin + first, end.min(begin + first + group)), transformed, first);
             });
             // The parts that read the same kernels follow one another.
-            let wide = 2 * few;
+            let wide = match self.kernels {
+                Kernels::Ready(_) => 2 * few,
+                Kernels::Late(_) => 4 * few,
+            };
             let pieces = (end - begin).div_ceil(wide);
             threads::for_each(pieces * conv.units.len(), |i| {
                 let (unit, first) = (i / pieces, i % pieces * wide);
                 let range = (begin + first, end.min(begin + first + wide));
-                with_scratch(self.products(wide), |products| {
-                    self.multiply(conv, unit, transformed, first, range, sink, products);
+                with_scratch(self.room(wide), |room| {
+                    self.multiply(conv, unit, transformed, first, range, sink, room);
                 });
             });
         }
@@ -219,46 +326,72 @@ impl Squares {
         column: usize,
         (start, end): (usize, usize),
         sink: Sink,
-        products: &mut [f32],
+        room: &mut [f32],
     ) {
         let width = conv.kernels.pixels;
         let squares = (end - start).next_multiple_of(width);
         let Unit { block, blocks } = conv.units[unit];
-        let weights = self.packed.unit(unit);
-        let segment = |(i, &length): (usize, &usize)| Segment { offset: (i * from.squares * LANES) as isize, length };
         let columns: [usize; MOST_PIXELS] = std::array::from_fn(|i| i * LANES);
         let count = self.points * self.points;
         let point = blocks * squares * LANES + LANES;
+        let (products, chunk) = room.split_at_mut(count * point);
+        let segment = |(i, &length): (usize, &usize)| Segment { offset: (i * from.squares * LANES) as isize, length };
+        let late = matches!(self.kernels, Kernels::Late(_));
+        let chunks = if late { BLOCKS } else { self.lanes.len() };
+        let taps = self.points + 1 - self.side;
+        let mut begin = 0;
+        for (i, lanes) in self.lanes.chunks(chunks).enumerate() {
+            let depth: usize = lanes.iter().sum();
+            let size = depth * blocks * LANES;
+            let mut next = &[][..];
+            let (kernels, stride) = match &self.kernels {
+                Kernels::Ready(packed) => (packed.unit(unit), size),
+                Kernels::Late(packed) => {
+                    let each = taps * taps * blocks * LANES;
+                    let (from, rest) = packed.unit(unit)[begin * each..].split_at(depth * each);
+                    let rest =
+                        if rest.is_empty() && unit + 1 < conv.units.len() { packed.unit(unit + 1) } else { rest };
+                    next = &rest[..rest.len().min(BLOCKS * LANES * each)];
+                    let to = &mut chunk[..count * (size + LANES)];
+                    run(conv.kernels, KernelTransform { points: self.points, width: blocks * LANES, from, to });
+                    (&*chunk, size + LANES)
+                }
+            };
+            with_segments(lanes.iter().enumerate().map(segment), |segments| {
+                for p in 0..count {
+                    let x = p * from.point + i * chunks * from.squares * LANES + column * LANES;
+                    let weights = &kernels[p * stride..][..size];
+                    prefetch(&next[next.len() * p / count..next.len() * (p + 1) / count]);
+                    for first in (0..squares).step_by(width) {
+                        let to = &mut products[p * point + first * LANES..];
+                        let half = 2 * (end - start).saturating_sub(first) <= width;
+                        let size = TileSize { blocks, half, add: i > 0 };
+                        // SAFETY: see the head of the file; the columns beyond the last square hold anything.
+                        unsafe {
+                            let x = from.values.get().add(x + first * LANES);
+                            let weights = weights.as_ptr();
+                            let stride = squares * LANES;
+                            (conv.kernels.tile)(size, x, &columns, segments, weights, to.as_mut_ptr(), stride);
+                        }
+                    }
+                }
+            });
+            begin += depth;
+        }
         let mut sums = Sums([0.0; 2 * MOST_PIXELS * LANES]);
-        with_segments(self.lanes.iter().enumerate().map(segment), |segments| {
-            for p in 0..count {
-                let weights = &weights[p * self.depth * blocks * LANES..];
-                for first in (0..squares).step_by(width) {
-                    let x = p * from.point + (column + first) * LANES;
-                    let to = &mut products[p * point + first * LANES..];
-                    // SAFETY: see the head of the file; the columns beyond the last square hold anything.
-                    unsafe {
-                        let x = from.values.get().add(x);
-                        let weights = weights.as_ptr();
-                        let stride = squares * LANES;
-                        (conv.kernels.tile)(blocks, x, &columns, segments, weights, to.as_mut_ptr(), stride);
-                    }
+        for square in start..end {
+            let (picture, place) = (square / self.writes.len(), self.writes[square % self.writes.len()]);
+            let to = picture * conv.to.image() + place as usize;
+            let offsets = self.pixels.map(|pixel| to + pixel);
+            for b in 0..blocks {
+                let at = (b * squares + square - start) * LANES;
+                // SAFETY: as above.
+                unsafe {
+                    (conv.kernels.output)(self.points, products[at..].as_ptr(), point, sums.0.as_mut_ptr());
+                    sink.store(conv, block + b, sums.0.as_ptr(), &offsets[..self.side * self.side]);
                 }
             }
-            for square in start..end {
-                let (picture, place) = (square / self.writes.len(), self.writes[square % self.writes.len()]);
-                let to = picture * conv.to.image() + place as usize;
-                let offsets = self.pixels.map(|pixel| to + pixel);
-                for b in 0..blocks {
-                    let at = (b * squares + square - start) * LANES;
-                    // SAFETY: as above.
-                    unsafe {
-                        (conv.kernels.output)(self.points, products[at..].as_ptr(), point, sums.0.as_mut_ptr());
-                        sink.store(conv, block + b, sums.0.as_ptr(), &offsets[..self.side * self.side]);
-                    }
-                }
-            }
-        });
+        }
     }
 }
 

@@ -119,14 +119,14 @@ impl Network {
                 return None;
             }
             if norms.is_empty() {
-                let forward =
-                    planned(kernels, &conv.spec, &values(&conv.weight)?, (from, None), (map, Some(to.group)))?;
+                let sides = ((from, None), (map, Some(to.group)));
+                let forward = planned(kernels, &conv.spec, &values(&conv.weight)?, sides, Way::Fastest)?;
                 let bias = bias(conv, &map.lanes[map.groups[to.group].clone()])?;
                 return Some(Some(Layer::Frozen { forward, bias, backward: OnceLock::new() }));
             }
             let (index, normed) = learning.next()?;
             let single = map.groups.len() == 1 && conv.bias.is_none();
-            let gradient = WeightGradient::new(kernels, &conv.spec, from, (map, to.group), Way::Fastest)?;
+            let gradient = WeightGradient::new(kernels, &conv.spec, from, (map, to.group), Way::Learning)?;
             single.then_some(Some(Layer::Trained { index, normed, gradient: Box::new(gradient) }))
         });
         let layers = layers.collect::<Option<Vec<_>>>()?;
@@ -247,7 +247,7 @@ impl Network {
             Some(conv) => conv.repack(parameters.weight),
             None => {
                 let sides = ((&self.layouts[from], None), (layout, Some(to.group)));
-                *packed = planned(self.kernels, &conv.spec, parameters.weight, sides.0, sides.1);
+                *packed = planned(self.kernels, &conv.spec, parameters.weight, sides, Way::Learning);
             }
         }
         let Some(packed) = packed else { return };
@@ -364,8 +364,9 @@ impl Network {
                 match &self.layers[index] {
                     Some(Layer::Frozen { backward, .. }) => {
                         let sides = ((&self.layouts[to.map], Some(to.group)), (&self.layouts[*from], None));
-                        let plan =
-                            || planned(self.kernels, &conv.spec.reversed(), &values(&conv.weight)?, sides.0, sides.1);
+                        let plan = || {
+                            planned(self.kernels, &conv.spec.reversed(), &values(&conv.weight)?, sides, Way::Fastest)
+                        };
                         if let Some(packed) = backward.get_or_init(plan) {
                             self.convolve_back(work, packed, (*from, to), index);
                         }
@@ -397,7 +398,8 @@ impl Network {
                                 Some(packed) => packed.repack(here.weight),
                                 none => {
                                     let sides = ((&self.layouts[to.map], Some(to.group)), (&self.layouts[*from], None));
-                                    *none = planned(self.kernels, &conv.spec.reversed(), here.weight, sides.0, sides.1);
+                                    *none =
+                                        planned(self.kernels, &conv.spec.reversed(), here.weight, sides, Way::Learning);
                                 }
                             }
                             if let Some(packed) = &layer.backward {
@@ -440,15 +442,18 @@ impl Network {
     }
 }
 
-/// A packed convolution between groups of maps, or all groups of one.
+/// A group of a map, or all groups.
+type Side<'a> = (&'a Layout, Option<usize>);
+
+/// A packed convolution from one side to the other.
 fn planned(
     kernels: &'static Kernels,
     spec: &ConvSpec,
     weight: &[f32],
-    from: (&Layout, Option<usize>),
-    to: (&Layout, Option<usize>),
+    (from, to): (Side, Side),
+    way: Way,
 ) -> Option<Box<Convolution>> {
-    Convolution::new(kernels, spec, weight, from, to, Way::Fastest).map(Box::new)
+    Convolution::new(kernels, spec, weight, from, to, way).map(Box::new)
 }
 
 /// What a normalisation keeps, and its shifts in every part, from its moments and its scales and shifts.
