@@ -120,7 +120,7 @@ fn check_generator(size: usize, rounding: &Rounding) {
     for (file, weights) in [("safetensors", case.below("weights.")), ("pth", pth)] {
         let generator = generator(&weights);
         assert_eq!(generator.config().size, size);
-        let z = Var::from_tensor(&&tensor(&case, "in.z")).unwrap();
+        let z = Var::from_tensor(&tensor(&case, "in.z")).unwrap();
         let x = generator.forward(&z, Statistics::Running).unwrap();
         check(&format!("{file}: G(z)"), &x, &tensor(&case, "out.x"), FORWARD);
         let planned = plan::generate(&generator, &tensor(&case, "in.z")).unwrap();
@@ -180,7 +180,7 @@ fn check_mapping_eval(size: usize, rounding: &Rounding) {
     // Running statistics are to give the same whether the weights learn or not.
     for params in [Params::frozen(weights.clone()), Params::trainable(&weights).unwrap()] {
         let mapping = Mapping::new(&config, &params).unwrap();
-        let x = Var::from_tensor(&&tensor(&case, "in.x")).unwrap();
+        let x = Var::from_tensor(&tensor(&case, "in.x")).unwrap();
         let y = mapping.forward(&x, Statistics::Running).unwrap();
         check("T(x)", &y, &tensor(&case, "out.y"), FORWARD);
         if !params.is_trainable() {
@@ -252,7 +252,7 @@ fn reference_perceptual_vgg16() {
 fn check_perceptual(rounding: &Rounding) {
     let case = rounding.case("perceptual_vgg16");
     let vgg = perceptual(&case.below("weights."));
-    let a = Var::from_tensor(&&tensor(&case, "in.a")).unwrap();
+    let a = Var::from_tensor(&tensor(&case, "in.a")).unwrap();
     for (i, level) in vgg.levels(&a, 5).unwrap().iter().enumerate() {
         check(&format!("level {i}"), level, &tensor(&case, &format!("out.level{i}")), FORWARD);
     }

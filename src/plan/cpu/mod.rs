@@ -1,7 +1,7 @@
 //! Running a graph's nodes on a processor.
 //!
-//! All `unsafe` of the plan is in [`micro`], [`transform`], [`floats`], [`wide`] and the two files that share out work,
-//! [`convolution`] and [`winograd`]; what it rests on is said at the head of each.
+//! All `unsafe` of the plan is in [`micro`], [`transform`], [`floats`], [`wide`] and the files that share out work,
+//! [`convolution`], [`weight_gradient`] and [`winograd`]; what it rests on is said at the head of each.
 
 pub mod convolution;
 pub mod elementwise;

@@ -264,7 +264,7 @@ impl Network {
                 packed.run(count, x, output, &mut shared);
                 let batch = (count, work.parts);
                 layer.moments = norm::moments(self.kernels, layout, batch, &layer.raw);
-                let (kept, shifts) = keep(&layer.moments, scales, shifts, epsilon, layout.lanes.len() * LANES);
+                let (kept, shifts) = Kept::new(&layer.moments, scales, shifts, epsilon, layout.lanes.len() * LANES);
                 let by = (&kept.scales[..], &shifts[..]);
                 norm::normalise(self.kernels, layout, batch, &layer.raw, by, finishes[0].activation, map);
                 layer.kept = kept;
@@ -454,23 +454,4 @@ fn planned(
     way: Way,
 ) -> Option<Box<Convolution>> {
     Convolution::new(kernels, spec, weight, from, to, way).map(Box::new)
-}
-
-/// What a normalisation keeps, and its shifts in every part, from its moments and its scales and shifts.
-fn keep(moments: &Moments, scales: &[f32], shifts: &[f32], epsilon: f64, lanes: usize) -> (Kept, Vec<f32>) {
-    let length = moments.means.len();
-    let zeros = vec![0.0; length];
-    let mut kept = Kept { means: zeros.clone(), inverses: zeros.clone(), scales: zeros.clone() };
-    let mut moved = zeros;
-    for i in 0..length {
-        // Lanes without a channel stay zero.
-        let (Some(scale), Some(shift)) = (scales.get(i % lanes), shifts.get(i % lanes)) else { continue };
-        let inverse = 1.0 / (moments.variances[i] + epsilon).sqrt();
-        let whole = f64::from(*scale) * inverse;
-        kept.means[i] = moments.means[i] as f32;
-        kept.inverses[i] = inverse as f32;
-        kept.scales[i] = whole as f32;
-        moved[i] = (f64::from(*shift) - moments.means[i] * whole) as f32;
-    }
-    (kept, moved)
 }

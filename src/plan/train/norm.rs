@@ -263,6 +263,26 @@ pub struct Kept {
     pub scales: Vec<f32>,
 }
 
+impl Kept {
+    /// From the moments and the scales and shifts of the channels, with the shifts of the whole in every part. Lanes
+    /// without a channel stay zero.
+    pub fn new(moments: &Moments, scales: &[f32], shifts: &[f32], epsilon: f64, lanes: usize) -> (Self, Vec<f32>) {
+        let zeros = vec![0.0; moments.means.len()];
+        let mut kept = Self { means: zeros.clone(), inverses: zeros.clone(), scales: zeros.clone() };
+        let mut moved = zeros;
+        for (i, (mean, variance)) in moments.means.iter().zip(&moments.variances).enumerate() {
+            let (Some(scale), Some(shift)) = (scales.get(i % lanes), shifts.get(i % lanes)) else { continue };
+            let inverse = 1.0 / (variance + epsilon).sqrt();
+            let whole = f64::from(*scale) * inverse;
+            kept.means[i] = *mean as f32;
+            kept.inverses[i] = inverse as f32;
+            kept.scales[i] = whole as f32;
+            moved[i] = (f64::from(*shift) - mean * whole) as f32;
+        }
+        (kept, moved)
+    }
+}
+
 /// Turns the gradients behind a normalisation into those before it, and returns the gradients of scale and shift, a
 /// value a lane. `values` is the map before the normalisation.
 pub fn unnormalise(
