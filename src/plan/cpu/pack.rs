@@ -1,10 +1,10 @@
 //! Kernels in the order in which the inner loops read them.
 
 use super::super::layout::LANES;
-use super::floats::Floats;
 use super::geometry::{Tap, View};
-use super::micro::Kernels;
-use super::transform::kernel_matrix;
+use crate::ops::simd::Floats;
+use crate::ops::simd::tiles::Kernels;
+use crate::ops::simd::transform::kernel_matrix;
 use crate::ops::{ConvSpec, threads};
 
 /// Output blocks that are computed together.
@@ -112,7 +112,7 @@ impl Source<'_> {
         })
     }
 
-    /// For each unit `[view][input channel][tap][outputs]`: what [`super::transform::KernelTransform`] reads.
+    /// For each unit `[view][input channel][tap][outputs]`: what [`crate::ops::simd::transform::KernelTransform`] reads.
     pub fn views(&self, units: &[Unit], taps: usize, views: &[View]) -> Packed {
         Packed::new(units, views.len() * self.spec.inputs * taps, |unit, to| {
             let outputs = self.outputs(unit);

@@ -3,14 +3,12 @@
 //! # Safety
 //! The operations of [`Wide`] need the instructions of their set. A [`Work`] is run only by [`run`], with the set that
 //! was detected, and everything below it is inlined there.
-#![allow(unsafe_code)]
 
-use super::super::layout::LANES;
-use super::micro::Kernels;
-use crate::ops::kernels::sets::InstructionSet;
+use super::tiles::Kernels;
 #[cfg(target_arch = "x86_64")]
-use crate::ops::kernels::simd::{Avx2, Avx512};
-use crate::ops::kernels::simd::{Portable, Simd};
+use super::vector::{Avx2, Avx512};
+use super::vector::{Portable, Simd};
+use super::{InstructionSet, LANES};
 
 /// Sixteen values; instruction sets of eight use two registers.
 #[derive(Clone, Copy)]
