@@ -19,7 +19,7 @@ mod norm;
 pub mod process;
 mod resample;
 mod row_adam;
-pub mod simd;
+pub(crate) mod simd;
 #[cfg(test)]
 pub(crate) mod tests;
 pub mod threads;

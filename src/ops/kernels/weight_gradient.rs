@@ -92,6 +92,5 @@ pub fn weight_gradient(
             }
         });
     });
-    drop(to);
     result
 }

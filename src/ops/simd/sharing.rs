@@ -99,7 +99,7 @@ impl<'a> Share<'a> {
 
     /// How many floats are shared.
     #[inline]
-    pub fn len(self) -> usize {
+    pub(super) fn length(self) -> usize {
         self.length
     }
 

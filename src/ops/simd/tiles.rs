@@ -108,6 +108,8 @@ pub struct TileSize {
     pub add: bool,
 }
 
+type Tile = unsafe fn(TileSize, *const f32, &[usize; MOST_PIXELS], &[Segment], *const f32, *mut f32, usize);
+
 /// The inner loops for one instruction set.
 pub struct Kernels {
     /// The instruction set.
@@ -117,7 +119,7 @@ pub struct Kernels {
     /// The most blocks of outputs of a tile.
     pub blocks: usize,
     /// See [`Kernels::tile`].
-    tile: unsafe fn(TileSize, *const f32, &[usize; MOST_PIXELS], &[Segment], *const f32, *mut f32, usize),
+    tile: Tile,
     /// `(finish, bias or null, values, offsets, to, seen or null)`: see [`Kernels::finish`].
     finish: unsafe fn(&Finish, *const f32, *const f32, &[usize], *mut f32, *const f32),
     /// `(points, x, row, column, to, stride)`: see [`Kernels::input`].
@@ -219,7 +221,7 @@ impl Kernels {
         seen: &[f32],
     ) {
         assert!(values.len() / LANES >= places.list.len() && (bias.is_empty() || bias.len() >= LANES));
-        assert!(how.slope == Activation::None || seen.len() >= to.len());
+        assert!(how.slope == Activation::None || seen.len() >= to.length());
         let place = to.claim_places(at, places.list, places.last);
         let bias = if bias.is_empty() { std::ptr::null() } else { bias.as_ptr() };
         let seen = seen.as_ptr().wrapping_add(at);
