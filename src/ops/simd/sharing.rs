@@ -97,6 +97,17 @@ impl<'a> Share<'a> {
         self.start.wrapping_add(at)
     }
 
+    /// As [`Share::claim`] for `count` rows of `length` floats, each `stride` floats after the one before.
+    #[inline]
+    pub(super) fn claim_rows(self, at: usize, count: usize, stride: usize, length: usize) -> *mut f32 {
+        let last = (count - 1).checked_mul(stride).and_then(|last| last.checked_add(at));
+        let inside = last.is_some_and(|last| last <= self.length && length <= self.length - last);
+        assert!(inside, "a task writes outside of what is shared");
+        #[cfg(test)]
+        (0..count).for_each(|i| self.note(at + i * stride, length));
+        self.start.wrapping_add(at)
+    }
+
     /// How many floats are shared.
     #[inline]
     pub(super) fn length(self) -> usize {

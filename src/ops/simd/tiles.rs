@@ -6,7 +6,9 @@
 //! methods, which assert what is read and written.
 
 use super::sharing::Share;
-use super::transform::{input3, input5, input6, output3, output5, output6};
+use super::transform::{
+    input3, input5, input6, output3, output5, output6, spread_square3, spread_square5, spread_square6,
+};
 use super::vector::{Portable, Simd};
 use super::{InstructionSet, LANES, unroll};
 use crate::ops::Activation;
@@ -85,6 +87,22 @@ impl InputTransform {
     }
 }
 
+/// [`InputTransform`] for the transpose of what [`Kernels::output`] does.
+pub struct SpreadTransform(InputTransform);
+
+impl SpreadTransform {
+    /// From squares of 2x2 (of 3 points) or 4x4 vectors of sixteen, whose rows are `row` floats apart, to
+    /// `points * points` vectors `stride` floats apart.
+    ///
+    /// # Panics
+    /// As [`InputTransform::new`].
+    pub fn new(points: usize, row: usize, stride: usize) -> Self {
+        let how = InputTransform::new(points, (row, LANES), stride);
+        let side = if points == 3 { 2 } else { 4 };
+        Self(InputTransform { reads: (side - 1) * (row + LANES) + LANES, ..how })
+    }
+}
+
 /// What is done to a value before it is stored: what lies there is added, then the bias; then the activation, or the
 /// slope of the activation at the value that it once gave.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -108,6 +126,34 @@ pub struct TileSize {
     pub add: bool,
 }
 
+/// A sum of outer products: see [`Kernels::outer`].
+#[derive(Clone, Copy)]
+pub struct Outer<'a> {
+    /// The left side: where its first vector lies, and the floats between one and the next.
+    pub left: (&'a [f32], usize, usize),
+    /// The same of the right side.
+    pub right: (&'a [f32], usize, usize),
+    /// Floats between the blocks of the right side.
+    pub block: usize,
+    /// How many products are summed.
+    pub count: usize,
+    /// The sum: where its first row lies, and the floats between its rows.
+    pub to: (Share<'a>, usize, usize),
+    /// Whether what lies there is added.
+    pub add: bool,
+}
+
+/// [`Outer`] for some rows, with pointers.
+#[derive(Clone, Copy)]
+struct Products {
+    left: (*const f32, usize),
+    right: (*const f32, usize),
+    block: usize,
+    count: usize,
+    to: (*mut f32, usize),
+    add: bool,
+}
+
 type Tile = unsafe fn(TileSize, *const f32, &[usize; MOST_PIXELS], &[Segment], *const f32, *mut f32, usize);
 
 /// The inner loops for one instruction set.
@@ -126,6 +172,12 @@ pub struct Kernels {
     input: unsafe fn(usize, *const f32, usize, usize, *mut f32, usize),
     /// `(points, from, stride, to)`: see [`Kernels::output`].
     output: unsafe fn(usize, *const f32, usize, *mut f32),
+    /// `(points, x, row, to, stride)`: see [`Kernels::spread`].
+    spread: unsafe fn(usize, *const f32, usize, *mut f32, usize),
+    /// Rows of the sum that `outer` makes at once.
+    pub rows: usize,
+    /// See [`Kernels::outer`]; for the first `rows` rows.
+    outer: unsafe fn(usize, &Products),
     /// Rounds of twelve independent vector multiply-adds, and how many values a vector has.
     spin: (unsafe fn(usize) -> f32, usize),
 }
@@ -240,6 +292,42 @@ impl Kernels {
         let place = to.claim_vectors(at, how.points * how.points, how.stride, how.writes);
         // SAFETY: asserted, for the last row and column of the square and the last vector of the result.
         unsafe { (self.input)(how.points, x.as_ptr().add(from), how.steps.0, how.steps.1, place, how.stride) }
+    }
+
+    /// The transpose of [`Kernels::output`]: spreads the square whose first vector is at `x[from]`; the first vector of the
+    /// result is at `at` of what is shared.
+    ///
+    /// # Panics
+    /// When a slice is too short for that.
+    #[inline]
+    pub fn spread(&self, SpreadTransform(how): &SpreadTransform, (x, from): (&[f32], usize), (to, at): (Share, usize)) {
+        assert!(from <= x.len() && x.len() - from >= how.reads);
+        let place = to.claim_vectors(at, how.points * how.points, how.stride, how.writes);
+        // SAFETY: asserted, for the last row and column of the square and the last vector of the result.
+        unsafe { (self.spread)(how.points, x.as_ptr().add(from), how.steps.0, place, how.stride) }
+    }
+
+    /// The sum over all i of `left[i][row] * right[i][output]`, for the first `lanes` of sixteen rows (rounded up to
+    /// [`Kernels::rows`]) and all outputs of the blocks, written to `to[row][blocks * 16]`.
+    ///
+    /// # Panics
+    /// When a slice is too short for that.
+    #[inline]
+    pub fn outer(&self, blocks: usize, lanes: usize, products: &Outer) {
+        let Outer { left, right, block, count, to, add } = *products;
+        let second = if blocks > 1 { block } else { 0 };
+        assert!((1..=self.blocks.min(2)).contains(&blocks) && lanes <= LANES && count > 0 && second <= right.0.len());
+        assert!(fits(left.0.len(), left.1, count, left.2) && fits(right.0.len() - second, right.1, count, right.2));
+        for row in (0..lanes).step_by(self.rows) {
+            let place = to.0.claim_rows(to.1 + row * to.2, self.rows, to.2, blocks * LANES);
+            // SAFETY: asserted, for sixteen rows of the left side and all blocks of the right one; what is written is
+            // claimed.
+            unsafe {
+                let (left, right) =
+                    ((left.0.as_ptr().add(left.1 + row), left.2), (right.0.as_ptr().add(right.1), right.2));
+                (self.outer)(blocks, &Products { left, right, block, count, to: (place, to.2), add });
+            }
+        }
     }
 
     /// From `points * points` vectors `stride` floats apart to the 2x2 (of 3 points) or 4x4 vectors `to`.
@@ -421,6 +509,61 @@ unsafe fn output<S: Simd>(points: usize, from: *const f32, stride: usize, to: *m
 }
 
 #[inline(always)]
+unsafe fn spread<S: Simd>(points: usize, x: *const f32, row: usize, to: *mut f32, stride: usize) {
+    unsafe {
+        let mut lane = 0;
+        while lane < LANES {
+            let (x, to) = (x.wrapping_add(lane), to.wrapping_add(lane));
+            match points {
+                6 => spread_square6::<S>(x, row, to, stride),
+                5 => spread_square5::<S>(x, row, to, stride),
+                _ => spread_square3::<S>(x, row, to, stride),
+            }
+            lane += S::LANES;
+        }
+    }
+}
+
+#[inline(always)]
+unsafe fn outer<S: Simd, const ROWS: usize, const VECTORS: usize>(products: &Products) {
+    unsafe {
+        let Products { left: (mut left, left_step), right: (mut right, right_step), block, count, to: (to, row), add } =
+            *products;
+        let mut sums = [[S::zero(); VECTORS]; ROWS];
+        let second = if S::LANES < LANES { S::LANES } else { block };
+        let mut rest = count;
+        while rest > 0 {
+            let first = S::load(right);
+            let other = if VECTORS > 1 { S::load(right.wrapping_add(second)) } else { first };
+            unroll!(R in [0 1 2 3 4 5 6 7] {
+                if R < ROWS {
+                    let value = S::splat(*left.wrapping_add(R));
+                    sums[R][0] = S::multiply_add(value, first, sums[R][0]);
+                    if VECTORS > 1 {
+                        sums[R][1] = S::multiply_add(value, other, sums[R][1]);
+                    }
+                }
+            });
+            left = left.wrapping_add(left_step);
+            right = right.wrapping_add(right_step);
+            rest = rest.wrapping_sub(1);
+        }
+        unroll!(R in [0 1 2 3 4 5 6 7] {
+            if R < ROWS {
+                let to = to.wrapping_add(R * row);
+                let sum = if add { S::add(sums[R][0], S::load(to)) } else { sums[R][0] };
+                S::store(to, sum);
+                if VECTORS > 1 {
+                    let to = to.wrapping_add(S::LANES);
+                    let sum = if add { S::add(sums[R][1], S::load(to)) } else { sums[R][1] };
+                    S::store(to, sum);
+                }
+            }
+        });
+    }
+}
+
+#[inline(always)]
 unsafe fn spin<S: Simd>(rounds: usize) -> f32 {
     unsafe {
         let (a, b) = (S::splat(0.999), S::splat(std::hint::black_box(1e-3)));
@@ -436,8 +579,8 @@ unsafe fn spin<S: Simd>(rounds: usize) -> f32 {
 
 /// Names the instantiations for one instruction set: pixels of a tile, and the vectors of one and of two blocks.
 macro_rules! kernels {
-    ($name:ident, $instructions:expr, $module:ident, $set:ty, $pixels:literal, $blocks:literal, $one:literal, $two:literal
-        $(, $feature:meta)*) => {
+    ($name:ident, $instructions:expr, $module:ident, $set:ty, $pixels:literal, $blocks:literal, $one:literal, $two:literal,
+        $rows:literal $(, $feature:meta)*) => {
         mod $module {
             use super::*;
             $(#[$feature])*
@@ -467,6 +610,20 @@ macro_rules! kernels {
                 unsafe { super::input::<$set>(n, x, row, column, to, stride) }
             }
             $(#[$feature])*
+            pub unsafe fn spread(n: usize, x: *const f32, row: usize, to: *mut f32, stride: usize) {
+                unsafe { super::spread::<$set>(n, x, row, to, stride) }
+            }
+            $(#[$feature])*
+            pub unsafe fn outer(blocks: usize, products: &Products) {
+                unsafe {
+                    if blocks == 1 {
+                        super::outer::<$set, $rows, $one>(products)
+                    } else {
+                        super::outer::<$set, $rows, $two>(products)
+                    }
+                }
+            }
+            $(#[$feature])*
             pub unsafe fn spin(rounds: usize) -> f32 {
                 unsafe { super::spin::<$set>(rounds) }
             }
@@ -477,12 +634,13 @@ macro_rules! kernels {
         }
         static $name: Kernels = Kernels {
             set: $instructions, pixels: $pixels, blocks: $blocks, tile: $module::tile, finish: $module::finish,
-            input: $module::input, output: $module::output, spin: ($module::spin, <$set as Simd>::LANES),
+            input: $module::input, output: $module::output, spread: $module::spread, rows: $rows, outer: $module::outer,
+            spin: ($module::spin, <$set as Simd>::LANES),
         };
     };
 }
 
-kernels!(PORTABLE, InstructionSet::Portable, portable, Portable, 2, 1, 2, 2);
+kernels!(PORTABLE, InstructionSet::Portable, portable, Portable, 2, 1, 2, 2, 2);
 #[cfg(target_arch = "x86_64")]
 use super::vector::{Avx2, Avx512};
 #[cfg(target_arch = "x86_64")]
@@ -495,10 +653,11 @@ kernels!(
     2,
     1,
     2,
+    8,
     target_feature(enable = "avx512f,avx512vl,avx512dq,avx512bw,avx2,fma")
 );
 #[cfg(target_arch = "x86_64")]
-kernels!(AVX2, InstructionSet::Avx2, avx2, Avx2, 6, 1, 2, 2, target_feature(enable = "avx2,fma"));
+kernels!(AVX2, InstructionSet::Avx2, avx2, Avx2, 6, 1, 2, 2, 4, target_feature(enable = "avx2,fma"));
 
 /// The kernels for an instruction set.
 fn of(set: InstructionSet) -> &'static Kernels {

@@ -4,6 +4,7 @@ pub mod convolution;
 pub mod elementwise;
 pub mod geometry;
 pub mod pack;
+mod weight_gradient;
 mod winograd;
 
 #[cfg(test)]
@@ -12,3 +13,4 @@ mod tests;
 pub use crate::ops::simd::Floats;
 pub use crate::ops::simd::tiles::{Finish, Kernels, kernels, runnable};
 pub use convolution::{Convolution, Output, Way};
+pub use weight_gradient::WeightGradient;
