@@ -1,8 +1,10 @@
 //! The command line: one subcommand a file, everything that the window can do.
 
 mod bench;
+mod bench_ui;
 mod evaluate;
 mod find;
+mod import;
 mod inputs;
 mod inspect;
 mod interrupt;
@@ -43,6 +45,9 @@ enum Command {
     /// Trains a prior, a perceptual student, or a mapping
     #[command(subcommand)]
     Train(train::Train),
+    /// Imports a generator that someone else trained
+    #[command(subcommand)]
+    Import(import::Import),
     /// Lists the models that come with the program
     Models(models::Models),
     /// Prints what a model file says of itself
@@ -72,6 +77,7 @@ impl Command {
             Self::Sample(command) => command.run(),
             Self::Evaluate(command) => command.run(),
             Self::Train(command) => command.run(),
+            Self::Import(command) => command.run(),
             Self::Models(command) => command.run(),
             Self::Inspect(command) => command.run(),
             Self::Run(command) => command.run(),

@@ -2,13 +2,13 @@
 
 use super::options::Compute;
 use super::output;
-use crate::model_file::{Network, Storage, write_tensors};
+use crate::model_file::{Network, Part, Storage, write_tensors};
 use crate::nets::{
     Encoder, EncoderConfig, Generator, GeneratorConfig, Mapping, MappingConfig, Params, Perceptual, PerceptualConfig,
     Statistics, Weights,
 };
 use crate::{Because, Error, Result};
-use candle_core::Tensor;
+use candle_core::{Device, Tensor};
 use clap::{Args, ValueEnum};
 use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
@@ -87,7 +87,7 @@ impl Run {
         let mut outputs = BTreeMap::new();
         match self.network {
             Kind::Generator => {
-                let network = Generator::new(&GeneratorConfig::of_weights(&weights)?, &params)?;
+                let network = self.generator(&weights, &params, &device)?;
                 outputs.insert("x".to_owned(), network.forward(&input, statistics).because(unfit)?);
             }
             Kind::Mapping => {
@@ -116,6 +116,15 @@ impl Run {
             output::line(&format!("{name} {:?}", tensor.dims()))?;
         }
         Ok(())
+    }
+
+    /// The generator; a file that says itself what its layers are is believed.
+    fn generator(&self, weights: &Weights, params: &Params, device: &Device) -> Result<Generator> {
+        if self.prefix.is_empty() && self.statistics == Which::Running {
+            let part: Part<GeneratorConfig> = Part::open(&self.weights, device)?;
+            return Generator::new(&part.config, &Params::frozen(part.weights));
+        }
+        Generator::new(&GeneratorConfig::of_weights(weights)?, params)
     }
 
     fn input_tensor(&self, inputs: &Weights) -> Result<Tensor> {

@@ -128,7 +128,7 @@ mod tests {
     fn a_part_comes_back_with_its_record() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("g.safetensors");
-        let config = GeneratorConfig { latent: 5, width: 2, channels: 3, size: 32 };
+        let config = GeneratorConfig { latent: 5, width: 2, channels: 3, size: 32, layers: Vec::new() };
         let weights = config.initial_weights(3, &Device::Cpu).unwrap();
         let record = TrainingRecord { stage: "prior".into(), method: "sngan".into(), steps: 12, ..Default::default() };
         let about = About { training: vec![record], licence: "MIT".into(), ..About::default() };
@@ -149,7 +149,7 @@ mod tests {
     fn bare_weights_tell_their_shape() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("bare.safetensors");
-        let config = GeneratorConfig { latent: 5, width: 2, channels: 1, size: 64 };
+        let config = GeneratorConfig { latent: 5, width: 2, channels: 1, size: 64, layers: Vec::new() };
         let weights = config.initial_weights(3, &Device::Cpu).unwrap();
         let tensors = weights.iter().map(|(name, tensor)| (name.clone(), tensor.clone())).collect();
         write_tensors(&path, &tensors, &Default::default(), Storage::F16).unwrap();

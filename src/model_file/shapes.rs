@@ -1,6 +1,7 @@
 //! The parameters that each network has by its configuration, so that a file can be checked before it is read.
 
 use crate::nets::PerceptualKind;
+use crate::nets::sequence::parameters;
 use crate::nets::{EncoderConfig, GeneratorConfig, MappingConfig, PerceptualConfig, Weights};
 use crate::{Error, Result};
 use serde::Serialize;
@@ -58,8 +59,13 @@ impl Network for GeneratorConfig {
     const NAME: &'static str = "generator";
 
     fn shapes(&self) -> Result<Vec<(String, Vec<usize>)>> {
-        let hidden = check_square(self.size, self.width, self.channels)?;
         check_range("latent", self.latent, 1..=4096)?;
+        if !self.is_dcgan() {
+            check_range("channels", self.channels, 1..=4)?;
+            self.check_layers()?;
+            return Ok(parameters(&self.layers));
+        }
+        let hidden = check_square(self.size, self.width, self.channels)?;
         let (mut shapes, mut previous) = (Vec::new(), self.latent);
         for i in 0..hidden {
             let channels = self.width << (hidden - 1 - i);
@@ -190,7 +196,7 @@ mod tests {
     #[test]
     fn shapes_are_those_of_the_networks() {
         for (size, width) in [(32, 2), (64, 3), (128, 2)] {
-            let generator = GeneratorConfig { latent: 5, width, channels: 3, size };
+            let generator = GeneratorConfig { latent: 5, width, channels: 3, size, layers: Vec::new() };
             let weights = generator.initial_weights(1, &Device::Cpu).unwrap();
             same(&generator, &weights);
             assert_eq!(<GeneratorConfig as Network>::of_weights(&weights).unwrap(), generator);

@@ -29,7 +29,7 @@ pub(super) fn lively(weights: &Weights, seed: u64) -> Weights {
 /// Small networks of 32 pixels, with everything that takes part in solving.
 pub(super) fn small_networks(loss: LossConfig) -> NetworkSet {
     let cpu = &Device::Cpu;
-    let generator = GeneratorConfig { latent: 8, width: 4, channels: 3, size: 32 };
+    let generator = GeneratorConfig { latent: 8, width: 4, channels: 3, size: 32, layers: Vec::new() };
     let mapping = MappingConfig { width: 4, size: 32, ..MappingConfig::default() };
     let encoder = EncoderConfig { latent: 8, width: 4, channels: 3, size: 32 };
     let perceptual = PerceptualConfig { widths: vec![4, 4, 8, 8, 8, 8], ..PerceptualConfig::default() };

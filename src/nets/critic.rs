@@ -1,7 +1,7 @@
 //! The critic D, the mirror of the generator: plain (DCGAN) or with spectral normalisation (SN-GAN: Miyato et al.,
 //! ICLR 2018). Its body is also the encoder of VAE-NAM.
 
-use super::layers::{ConvBlock, Layer, Statistics};
+use super::layers::{ConvBlock, Statistics, TrainingLayer};
 use super::spectral::SpectralConv;
 use super::weights::Initialiser;
 use super::{Params, Weights};
@@ -123,7 +123,7 @@ impl Critic {
     ///
     /// # Errors
     /// When the computation fails.
-    pub fn training_layers(&self) -> Result<Option<Vec<Layer>>> {
+    pub fn training_layers(&self) -> Result<Option<Vec<TrainingLayer>>> {
         let layer = |step: &Step| match step {
             Step::Block(block) => Ok(block.layer()),
             Step::Spectral(conv) => conv.layer().map(Some),

@@ -1,6 +1,8 @@
-//! The DCGAN generator G (Radford et al., ICLR 2016), as in the well-known PyTorch example, whose checkpoints load.
+//! The generator G: DCGAN's (Radford et al., ICLR 2016), as in the well-known PyTorch example, whose checkpoints load, or
+//! any sequence of layers.
 
 use super::layers::{ConvBlock, Statistics};
+use super::sequence::{Layer, Sequence, drawn};
 use super::weights::Initialiser;
 use super::{Params, Weights};
 use crate::ops::{Activation, ConvSpec};
@@ -9,31 +11,62 @@ use candle_core::{Device, Tensor};
 use serde::{Deserialize, Serialize};
 
 /// The shape of a generator.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct GeneratorConfig {
     /// nz: values in a latent code.
     pub latent: usize,
-    /// f: channels of the last hidden layer.
+    /// f: channels of DCGAN's last hidden layer; 0 for another sequence of layers.
     pub width: usize,
     /// Channels of the picture.
     pub channels: usize,
-    /// Rows and columns of the picture: 32, 64 or 128.
+    /// Rows and columns of the picture; DCGAN's has 32, 64 or 128.
     pub size: usize,
+    /// The layers of a generator that is not DCGAN's; none for DCGAN's.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub layers: Vec<Layer>,
 }
 
 impl Default for GeneratorConfig {
     fn default() -> Self {
-        Self { latent: 100, width: 64, channels: 3, size: 64 }
+        Self { latent: 100, width: 64, channels: 3, size: 64, layers: Vec::new() }
     }
 }
 
 impl GeneratorConfig {
-    /// The convolutions from the latent code to the picture.
+    /// The generator that is this sequence of layers.
     ///
     /// # Errors
-    /// When the size is none of 32, 64, 128, or another number is zero.
-    fn layers(&self) -> Result<Vec<ConvSpec>> {
+    /// When a layer does not fit what comes before it.
+    pub fn of_layers(latent: usize, layers: Vec<Layer>) -> Result<Self> {
+        let (channels, size) = drawn(&layers, latent)?;
+        Ok(Self { latent, width: 0, channels, size, layers })
+    }
+
+    /// Whether this is DCGAN's, which this program also trains.
+    pub fn is_dcgan(&self) -> bool {
+        self.layers.is_empty()
+    }
+
+    /// Checks that the layers draw pictures of this size from codes of this length.
+    ///
+    /// # Errors
+    /// When they do not, or do not fit one another.
+    pub(crate) fn check_layers(&self) -> Result<()> {
+        if drawn(&self.layers, self.latent)? == (self.channels, self.size) {
+            return Ok(());
+        }
+        Err(Error::new("The layers of the generator draw pictures of another size than it says."))
+    }
+
+    /// The convolutions of DCGAN from the latent code to the picture.
+    ///
+    /// # Errors
+    /// When the size is none of 32, 64, 128, or another number is zero, or this is not DCGAN's generator.
+    fn dcgan(&self) -> Result<Vec<ConvSpec>> {
+        if !self.is_dcgan() {
+            return Err(Error::new("Only DCGAN's generator can be made anew; an imported one is used as it is."));
+        }
         let hidden = super::critic::halvings(self.size)? - 1;
         if [self.latent, self.width, self.channels].contains(&0) {
             return Err(Error::new("A generator needs a latent code, a width and channels of at least 1."));
@@ -56,7 +89,7 @@ impl GeneratorConfig {
     /// When the configuration is impossible.
     pub fn initial_weights(&self, seed: u64, device: &Device) -> Result<Weights> {
         let mut start = Initialiser::new(seed, device);
-        let layers = self.layers()?;
+        let layers = self.dcgan()?;
         for (i, spec) in layers.iter().enumerate() {
             start.normal(&format!("main.{}.weight", 3 * i), &spec.weight_shape(), 0.0, 0.02)?;
             if i + 1 < layers.len() {
@@ -75,7 +108,7 @@ impl GeneratorConfig {
         let count = (0..).take_while(|&i| shape(i).is_some()).count();
         match (shape(0), count.checked_sub(1).and_then(shape)) {
             (Some(first), Some(last)) if (4..=6).contains(&count) && first.len() == 4 && last.len() == 4 => {
-                Ok(Self { latent: first[0], width: last[0], channels: last[1], size: 2 << count })
+                Ok(Self { latent: first[0], width: last[0], channels: last[1], size: 2 << count, ..Self::default() })
             }
             _ => Err(Error::new("The weights are not those of a DCGAN generator (main.0.weight, main.3.weight, ...).")),
         }
@@ -85,16 +118,27 @@ impl GeneratorConfig {
 /// G: latent codes to pictures of the domain X.
 pub struct Generator {
     config: GeneratorConfig,
-    layers: Vec<ConvBlock>,
+    body: Body,
+}
+
+enum Body {
+    Dcgan(Vec<ConvBlock>),
+    Sequence(Sequence),
 }
 
 impl Generator {
-    /// A generator from `main.0.weight`, `main.1.weight`, `main.1.running_mean`, ...
+    /// DCGAN's generator from `main.0.weight`, `main.1.weight`, `main.1.running_mean`, ..., or another from
+    /// `layers.0.weight`, ...
     ///
     /// # Errors
     /// When a parameter is missing or has a wrong shape.
     pub fn new(config: &GeneratorConfig, params: &Params) -> Result<Self> {
-        let specs = config.layers()?;
+        let body = if config.is_dcgan() { Self::dcgan(config, params)? } else { Self::sequence(config, params)? };
+        Ok(Self { config: config.clone(), body })
+    }
+
+    fn dcgan(config: &GeneratorConfig, params: &Params) -> Result<Body> {
+        let specs = config.dcgan()?;
         let build = |(i, spec): (usize, &ConvSpec)| {
             let conv = params.pp("main").pp(3 * i);
             if i + 1 == specs.len() {
@@ -103,7 +147,12 @@ impl Generator {
                 ConvBlock::new(spec, &conv, Some(&params.pp("main").pp(3 * i + 1)), Activation::Relu)
             }
         };
-        Ok(Self { config: config.clone(), layers: specs.iter().enumerate().map(build).collect::<Result<_>>()? })
+        Ok(Body::Dcgan(specs.iter().enumerate().map(build).collect::<Result<_>>()?))
+    }
+
+    fn sequence(config: &GeneratorConfig, params: &Params) -> Result<Body> {
+        config.check_layers()?;
+        Ok(Body::Sequence(Sequence::new(&config.layers, params)?))
     }
 
     /// The shape.
@@ -111,9 +160,12 @@ impl Generator {
         &self.config
     }
 
-    /// The layers in order.
-    pub fn layers(&self) -> &[ConvBlock] {
-        &self.layers
+    /// The blocks in order; `None` when it is made of anything else besides.
+    pub fn blocks(&self) -> Option<Vec<&ConvBlock>> {
+        match &self.body {
+            Body::Dcgan(blocks) => Some(blocks.iter().collect()),
+            Body::Sequence(sequence) => sequence.blocks(),
+        }
     }
 
     /// Latent codes `[n, nz]` to pictures `[n, c, s, s]` in [-1, 1].
@@ -122,9 +174,14 @@ impl Generator {
     /// When the codes have another length.
     pub fn forward(&self, z: &Tensor, statistics: Statistics) -> Result<Tensor> {
         let mut x = z.reshape((z.dim(0)?, self.config.latent, 1, 1))?;
-        for layer in &self.layers {
-            x = layer.forward(&x, statistics)?;
+        match &self.body {
+            Body::Dcgan(blocks) => {
+                for block in blocks {
+                    x = block.forward(&x, statistics)?;
+                }
+                Ok(x)
+            }
+            Body::Sequence(sequence) => sequence.forward(&x, statistics),
         }
-        Ok(x)
     }
 }

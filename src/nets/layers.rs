@@ -47,7 +47,7 @@ pub struct BatchNorm {
 
 /// What a layer consists of in training: a convolution without bias, and what follows it.
 #[derive(Clone)]
-pub struct Layer {
+pub struct TrainingLayer {
     /// The geometry.
     pub spec: ConvSpec,
     /// The kernels, of the shape [`ConvSpec::weight_shape`].
@@ -79,10 +79,10 @@ impl ConvBlock {
     }
 
     /// What the block consists of in training; `None` where it is frozen or has a bias.
-    pub fn layer(&self) -> Option<Layer> {
+    pub fn layer(&self) -> Option<TrainingLayer> {
         match self {
             Self::Trainable(TrainableConv { spec, weight, bias: None, norm, activation }) => {
-                Some(Layer { spec: *spec, weight: weight.clone(), norm: norm.clone(), activation: *activation })
+                Some(TrainingLayer { spec: *spec, weight: weight.clone(), norm: norm.clone(), activation: *activation })
             }
             _ => None,
         }

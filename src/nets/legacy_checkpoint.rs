@@ -11,6 +11,10 @@ use std::io::Cursor;
 /// The pickle of the magic number that such a file begins with.
 const MAGIC: &[u8] = &[0x80, 2, 0x8a, 10, 0x6c, 0xfc, 0x9c, 0x46, 0xf9, 0x20, 0x6a, 0xa8, 0x50, 0x19, b'.'];
 
+/// Where checkpoints of a whole training keep the weights, those of the averaged generator first.
+const NESTED: [&str; 10] =
+    ["g_ema", "G_ema", "params_ema", "state_dict", "model_state_dict", "generator", "netG", "G", "params", "model"];
+
 /// Whether a file with these bytes is such a checkpoint.
 pub(super) fn is_legacy(bytes: &[u8]) -> bool {
     bytes.starts_with(MAGIC)
@@ -44,10 +48,12 @@ pub(super) fn read(bytes: &[u8]) -> Result<Vec<(String, Tensor)>> {
 }
 
 /// A tensor as a view of a storage.
-struct View {
-    name: String,
-    key: String,
-    storage: String,
+pub(super) struct View {
+    pub name: String,
+    /// What the storage is called in the file.
+    pub key: String,
+    /// The kind of storage, `FloatStorage` for example.
+    pub storage: String,
     offset: usize,
     shape: Vec<usize>,
     strides: Vec<usize>,
@@ -57,15 +63,28 @@ fn foreign() -> Error {
     Error::new("The checkpoint does not hold a dictionary of tensors.")
 }
 
-fn views(state: Object) -> Result<Vec<View>> {
+/// The tensors of a state dictionary, in its order.
+///
+/// # Errors
+/// When it is none.
+pub(super) fn views(state: Object) -> Result<Vec<View>> {
     let Object::Dict(mut entries) = without_build(state) else { return Err(foreign()) };
     // Checkpoints of a whole training keep the weights one level below.
-    let nested = entries.iter().position(|(key, _)| *key == Object::Unicode("state_dict".to_owned()));
+    let nested = NESTED.iter().find_map(|name| entries.iter().position(|entry| is_dictionary(entry, name)));
     if let Some(place) = nested {
         let (_, inner) = entries.swap_remove(place);
         return views(inner);
     }
     Ok(entries.into_iter().filter_map(|(name, value)| view(name, value)).collect())
+}
+
+/// Whether an entry of a dictionary has this name and is a dictionary itself.
+fn is_dictionary((key, value): &(Object, Object), name: &str) -> bool {
+    let inner = match value {
+        Object::Build { callable, .. } => callable,
+        other => other,
+    };
+    matches!(key, Object::Unicode(key) if key == name) && matches!(inner, Object::Dict(_))
 }
 
 /// A dictionary with attributes is the dictionary.
@@ -100,18 +119,29 @@ fn view(name: Object, value: Object) -> Option<View> {
 
 /// Takes the next storage: its length in elements, then the elements. `None` when the bytes do not suffice.
 fn storage(rest: &mut &[u8], kind: &str) -> std::result::Result<Vec<f32>, String> {
-    let width = match kind {
-        "DoubleStorage" | "LongStorage" => 8,
-        "FloatStorage" | "IntStorage" => 4,
-        "HalfStorage" | "BFloat16Storage" => 2,
-        other => return Err(format!("{other} is a kind of storage that no network has")),
-    };
+    let width = width(kind)?;
     let short = || "The file ends too early.".to_owned();
     let (length, after) = rest.split_first_chunk::<8>().ok_or_else(short)?;
     let bytes = usize::try_from(u64::from_le_bytes(*length)).ok().and_then(|length| length.checked_mul(width));
     let bytes = bytes.filter(|&bytes| bytes <= after.len()).ok_or_else(short)?;
-    let (values, after) = after.split_at(bytes);
+    let (bytes, after) = after.split_at(bytes);
     *rest = after;
+    values(kind, bytes)
+}
+
+/// The bytes of an element of a kind of storage.
+fn width(kind: &str) -> std::result::Result<usize, String> {
+    match kind {
+        "DoubleStorage" | "LongStorage" => Ok(8),
+        "FloatStorage" | "IntStorage" => Ok(4),
+        "HalfStorage" | "BFloat16Storage" => Ok(2),
+        other => Err(format!("{other} is a kind of storage that no network has")),
+    }
+}
+
+/// The elements of a storage from its bytes.
+pub(super) fn values(kind: &str, values: &[u8]) -> std::result::Result<Vec<f32>, String> {
+    width(kind)?;
     Ok(match kind {
         "DoubleStorage" => values.as_chunks().0.iter().map(|b| f64::from_le_bytes(*b) as f32).collect(),
         "LongStorage" => values.as_chunks().0.iter().map(|b| i64::from_le_bytes(*b) as f32).collect(),
@@ -123,7 +153,11 @@ fn storage(rest: &mut &[u8], kind: &str) -> std::result::Result<Vec<f32>, String
 }
 
 impl View {
-    fn tensor(&self, storages: &HashMap<String, Vec<f32>>) -> Result<Tensor> {
+    /// The tensor, from the storages by their keys.
+    ///
+    /// # Errors
+    /// When it lies outside its storage.
+    pub(super) fn tensor(&self, storages: &HashMap<String, Vec<f32>>) -> Result<Tensor> {
         let Self { name, key, offset, shape, strides, .. } = self;
         let outside = || Error::new(format!("The tensor {name} lies outside its storage: the checkpoint is damaged."));
         let storage = storages.get(key).ok_or_else(outside)?;

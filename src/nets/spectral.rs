@@ -2,7 +2,7 @@
 //! iteration a step follows.
 
 use super::Params;
-use super::layers::Layer;
+use super::layers::TrainingLayer;
 use crate::ops::{self, Activation, ConvSpec};
 use crate::{Error, Result};
 use candle_core::{Tensor, Var};
@@ -65,8 +65,8 @@ impl SpectralConv {
     ///
     /// # Errors
     /// When the computation fails.
-    pub fn layer(&self) -> Result<Layer> {
-        Ok(Layer { spec: self.spec, weight: self.normalised()?, norm: None, activation: self.activation })
+    pub fn layer(&self) -> Result<TrainingLayer> {
+        Ok(TrainingLayer { spec: self.spec, weight: self.normalised()?, norm: None, activation: self.activation })
     }
 
     /// The kernels divided by their singular value. The gradient sees the division, with the singular vectors held

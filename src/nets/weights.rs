@@ -1,6 +1,6 @@
 //! Named tensors: what a checkpoint holds.
 
-use super::legacy_checkpoint;
+use super::{legacy_checkpoint, torch_zip};
 use crate::{Because, Error, Result};
 use candle_core::{DType, Device, Tensor};
 use std::collections::BTreeMap;
@@ -24,7 +24,7 @@ impl Weights {
             let bytes = std::fs::read(path).because(|| format!("{shown} cannot be read."))?;
             legacy_checkpoint::read(&bytes).because(|| format!("{shown} is not a checkpoint of weights."))?
         } else if pickled {
-            candle_core::pickle::read_all(path).because(|| format!("{shown} is not a PyTorch checkpoint."))?
+            torch_zip::read(path).because(|| format!("{shown} is not a PyTorch checkpoint of weights."))?
         } else if path.extension().is_some_and(|e| e == "npz") {
             Tensor::read_npz(path).because(|| format!("{shown} is not a NumPy archive of arrays."))?
         } else {

@@ -40,8 +40,12 @@ pub(super) fn add_conv(graph: &mut Graph, conv: Conv, from: usize, to: Option<Pl
 fn add_generator(graph: &mut Graph, generator: &Generator, to: Option<Place>) -> Option<Place> {
     let code = graph.map(vec![generator.config().latent], (1, 1));
     graph.input = Some(Place { map: code, group: 0 });
-    let (last, hidden) = generator.layers().split_last()?;
-    let place = add_chain(graph, hidden.iter(), code, None)?;
+    let blocks = generator.blocks()?;
+    let (last, hidden) = blocks.split_last()?;
+    let place = match hidden {
+        [] => Place { map: code, group: 0 },
+        hidden => add_chain(graph, hidden.iter().copied(), code, None)?,
+    };
     let conv = conv_of(frozen(last)?);
     let spec = conv.spec;
     if !(spec.transposed && (spec.kernel, spec.stride, spec.padding) == (4, 2, 1) && spec.outputs <= 4) {

@@ -137,7 +137,7 @@ fn forward(planned: &Planned, input: &Tensor, size: usize) -> Option<Vec<f32>> {
 /// G(z) for codes `[n, nz]`, `[n, cx, s, s]`. `None` where it cannot be planned.
 pub fn generate(generator: &Generator, codes: &Tensor) -> Option<Tensor> {
     let config = generator.config();
-    let planned = planned(all(generator.layers()), None, || build::generating(generator))?;
+    let planned = planned(generator.blocks().and_then(all), None, || build::generating(generator))?;
     let pictures = forward(&planned, codes, config.latent)?;
     Tensor::from_vec(pictures, (codes.dim(0).ok()?, config.channels, config.size, config.size), &Device::Cpu).ok()
 }
@@ -194,7 +194,7 @@ impl Solving {
         loss: &LossConfig,
     ) -> Option<Self> {
         let parts = loss_parts(loss)?;
-        let mut convs = all(generator.layers())?;
+        let mut convs = all(generator.blocks()?)?;
         convs.extend(of_mapping(mapping)?);
         let perceptual = perceptual.filter(|_| parts.iter().any(|part| part.level.is_some()));
         for layer in perceptual.map_or(&[][..], Perceptual::layers) {

@@ -84,7 +84,7 @@ mod tests {
     #[test]
     fn the_fixed_critic_follows_the_one_that_learns() {
         for method in [Method::Dcgan, Method::Sngan] {
-            let generator = GeneratorConfig { latent: 4, width: 2, channels: 3, size: 32 };
+            let generator = GeneratorConfig { latent: 4, width: 2, channels: 3, size: 32, layers: Vec::new() };
             let settings = Settings { method, generator, critic_width: 4, ..Settings::default() };
             let mut opponent = Opponent::new(&settings, &Device::Cpu).unwrap();
             let x = Tensor::rand(-1f32, 1f32, (4, 3, 32, 32), &Device::Cpu).unwrap();

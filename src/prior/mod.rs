@@ -1,11 +1,12 @@
-//! How a generator of the domain X comes to be: DCGAN, SN-GAN, VAE, GLO.
+//! How a generator of the domain X comes to be: DCGAN, SN-GAN, VAE, GLO, or from elsewhere ([`import`]).
 //!
-//! All methods share one [`Trainer`]: a step at a time, the moving average of G's weights beside the weights, samples
+//! All trainings share one [`Trainer`]: a step at a time, the moving average of G's weights beside the weights, samples
 //! of fixed codes, and checkpoints from which a killed run goes on to the same result.
 
 mod average;
 mod gan;
 mod glo;
+pub mod import;
 mod settings;
 mod trainer;
 mod vae;

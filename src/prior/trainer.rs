@@ -330,7 +330,7 @@ mod tests {
             (0..12).map(|i| Picture::filled(32, 32, [20 * i as u8, 255 - 20 * i as u8, 90, 255])).collect();
         let settings = Settings {
             method,
-            generator: GeneratorConfig { latent: 8, width: 4, channels: 3, size: 32 },
+            generator: GeneratorConfig { latent: 8, width: 4, channels: 3, size: 32, layers: Vec::new() },
             critic_width: 4,
             batch: 6,
             steps: 8,

@@ -19,7 +19,7 @@ pub fn write_random_model(path: &Path) {
 /// The same, of line drawings, with losses that held-out images are said to have had.
 pub fn write_random_model_measured(path: &Path, held_out: HeldOut) {
     let device = Device::Cpu;
-    let generator = GeneratorConfig { latent: 16, width: 16, channels: 3, size: 32 };
+    let generator = GeneratorConfig { latent: 16, width: 16, channels: 3, size: 32, layers: Vec::new() };
     let mapping = MappingConfig { width: 8, inputs: 3, outputs: 1, size: 32, skip: false };
     let encoder = EncoderConfig { latent: 16, width: 16, channels: 1, size: 32 };
     let mut weights = Weights::default();

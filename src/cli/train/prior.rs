@@ -117,6 +117,7 @@ impl Prior {
                 width: self.width,
                 channels: self.channels,
                 size: self.size,
+                layers: Vec::new(),
             },
             critic_width: self.critic_width,
             batch: training.batch,

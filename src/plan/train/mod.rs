@@ -14,7 +14,7 @@ mod tests;
 
 use super::build;
 use super::graph::{Conv, Graph, Place};
-use crate::nets::{ConvBlock, Critic, Generator, Layer, Mapping, Statistics};
+use crate::nets::{ConvBlock, Critic, Generator, Mapping, Statistics, TrainingLayer};
 use crate::{Error, Result};
 use candle_core::Tensor;
 use network::Network;
@@ -26,10 +26,10 @@ pub trait Trainable {
     ///
     /// # Errors
     /// When their kernels cannot be computed.
-    fn training_layers(&self) -> Result<Option<Vec<Layer>>>;
+    fn training_layers(&self) -> Result<Option<Vec<TrainingLayer>>>;
 
     /// The graph, with the convolutions of these layers in their order.
-    fn graph(&self, layers: &[Layer]) -> Option<Graph>;
+    fn graph(&self, layers: &[TrainingLayer]) -> Option<Graph>;
 
     /// The network by its operations, in the statistics of the batch.
     ///
@@ -38,7 +38,7 @@ pub trait Trainable {
     fn by_operations(&self, x: &Tensor) -> Result<Tensor>;
 }
 
-fn layers<'a>(blocks: impl IntoIterator<Item = &'a ConvBlock>) -> Option<Vec<Layer>> {
+fn layers<'a>(blocks: impl IntoIterator<Item = &'a ConvBlock>) -> Option<Vec<TrainingLayer>> {
     let blocks: Vec<_> = blocks.into_iter().collect();
     if blocks.iter().all(|block| matches!(block, ConvBlock::Frozen(_))) {
         return Some(Vec::new());
@@ -46,12 +46,12 @@ fn layers<'a>(blocks: impl IntoIterator<Item = &'a ConvBlock>) -> Option<Vec<Lay
     blocks.into_iter().map(ConvBlock::layer).collect()
 }
 
-fn conv_of(layer: &Layer) -> Conv {
+fn conv_of(layer: &TrainingLayer) -> Conv {
     Conv { spec: layer.spec, weight: layer.weight.detach(), bias: None, activation: layer.activation }
 }
 
 /// Layers one after the other.
-fn chain(layers: &[Layer], channels: usize, size: (usize, usize)) -> Option<Graph> {
+fn chain(layers: &[TrainingLayer], channels: usize, size: (usize, usize)) -> Option<Graph> {
     let mut graph = Graph::default();
     let mut place = Place { map: graph.map(vec![channels], size), group: 0 };
     graph.input = Some(place);
@@ -63,26 +63,27 @@ fn chain(layers: &[Layer], channels: usize, size: (usize, usize)) -> Option<Grap
 }
 
 impl Trainable for Generator {
-    fn training_layers(&self) -> Result<Option<Vec<Layer>>> {
-        Ok(layers(self.layers()))
+    fn training_layers(&self) -> Result<Option<Vec<TrainingLayer>>> {
+        Ok(self.blocks().and_then(layers))
     }
 
-    fn graph(&self, layers: &[Layer]) -> Option<Graph> {
+    fn graph(&self, layers: &[TrainingLayer]) -> Option<Graph> {
         if layers.is_empty() { build::generating(self) } else { chain(layers, self.config().latent, (1, 1)) }
     }
 
     fn by_operations(&self, x: &Tensor) -> Result<Tensor> {
-        self.forward(x, Statistics::Batch)
+        // Others than DCGAN's do not learn.
+        self.forward(x, if self.config().is_dcgan() { Statistics::Batch } else { Statistics::Running })
     }
 }
 
 impl Trainable for Mapping {
-    fn training_layers(&self) -> Result<Option<Vec<Layer>>> {
+    fn training_layers(&self) -> Result<Option<Vec<TrainingLayer>>> {
         let (scales, head) = self.layers();
         Ok(layers(scales.iter().chain([head])))
     }
 
-    fn graph(&self, layers: &[Layer]) -> Option<Graph> {
+    fn graph(&self, layers: &[TrainingLayer]) -> Option<Graph> {
         if layers.is_empty() {
             return build::mapping(self);
         }
@@ -100,11 +101,11 @@ impl Trainable for Mapping {
 }
 
 impl Trainable for Critic {
-    fn training_layers(&self) -> Result<Option<Vec<Layer>>> {
+    fn training_layers(&self) -> Result<Option<Vec<TrainingLayer>>> {
         Critic::training_layers(self)
     }
 
-    fn graph(&self, layers: &[Layer]) -> Option<Graph> {
+    fn graph(&self, layers: &[TrainingLayer]) -> Option<Graph> {
         let config = self.config();
         if layers.is_empty() { None } else { chain(layers, config.channels, (config.size, config.size)) }
     }

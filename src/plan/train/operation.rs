@@ -6,7 +6,7 @@
 
 use super::network::{Gradients, Network, Parameters, Workspace};
 use crate::Result;
-use crate::nets::Layer;
+use crate::nets::TrainingLayer;
 use crate::ops::cpu;
 use candle_core::{CpuStorage, CustomOp2, DType, Device, Result as CandleResult, Shape, Storage, Tensor};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -14,7 +14,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 /// One pass through a network, forward and perhaps backward.
 struct Pass {
     network: Arc<Network>,
-    layers: Vec<Layer>,
+    layers: Vec<TrainingLayer>,
     state: Mutex<State>,
 }
 
@@ -161,9 +161,14 @@ impl CustomOp2 for Link {
 }
 
 /// Runs a planned network on `x`, in so many parts; `None` where the tensors are not those that it can read.
-pub(super) fn apply(network: &Arc<Network>, layers: &[Layer], x: &Tensor, parts: usize) -> Result<Option<Tensor>> {
+pub(super) fn apply(
+    network: &Arc<Network>,
+    layers: &[TrainingLayer],
+    x: &Tensor,
+    parts: usize,
+) -> Result<Option<Tensor>> {
     let [(c, h, w), _] = network.shapes();
-    let parameters = |layer: &Layer| {
+    let parameters = |layer: &TrainingLayer| {
         let scales = layer.norm.as_ref().map(|norm| [norm.scales().0.clone(), norm.scales().1.clone()]);
         [layer.weight.clone()].into_iter().chain(scales.into_iter().flatten())
     };

@@ -75,7 +75,7 @@ fn mappings_agree_with_their_operations() {
 #[test]
 fn generators_agree_with_their_operations() {
     for (size, width) in [(32, 5), (64, 3)] {
-        let config = GeneratorConfig { latent: 10, width, channels: 3, size };
+        let config = GeneratorConfig { latent: 10, width, channels: 3, size, ..GeneratorConfig::default() };
         let weights = lively(&config, 3).weights().unwrap();
         for learns in [true, false] {
             compare(&weights, learns, &random(&[6, 10], 1), 1, |params| Generator::new(&config, params).unwrap());
@@ -113,7 +113,7 @@ fn parameters_that_are_detached_get_no_gradient() {
 
 #[test]
 fn parts_of_unequal_size_are_refused() {
-    let config = GeneratorConfig { latent: 4, width: 2, channels: 3, size: 32 };
+    let config = GeneratorConfig { latent: 4, width: 2, channels: 3, size: 32, ..GeneratorConfig::default() };
     let generator = Generator::new(&config, &lively(&config, 3)).unwrap();
     let error = Training::default().forward(&generator, &random(&[5, 4], 1), 2).err().unwrap();
     assert!(error.to_string().contains("5 pictures cannot be split into 2 equal parts"));

@@ -1,0 +1,152 @@
+//! `counterpart import`: networks that someone else trained.
+
+use super::inputs::pictures_of;
+use super::options::{Compute, Seed};
+use super::{output, sheet};
+use crate::model_file::{About, Part, Storage, TrainingRecord};
+use crate::nets::weights::normal_values;
+use crate::nets::{Generator, GeneratorConfig, Params, Statistics, Weights};
+use crate::prior::import::{Description, draft, recognise, resolve};
+use crate::{Because, Error, Result};
+use candle_core::{Device, Tensor};
+use clap::{Args, Subcommand};
+use rand::SeedableRng;
+use rand::rngs::StdRng;
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+/// Pictures on a sheet, and how many stand in a row.
+const SHEET: (usize, usize) = (64, 8);
+
+/// What can be imported.
+#[derive(Subcommand, Debug)]
+pub enum Import {
+    /// Makes a generator that someone else trained one that mappings can be trained for
+    Prior(Box<ImportPrior>),
+}
+
+impl Import {
+    /// Runs the import.
+    ///
+    /// # Errors
+    /// With a sentence about what is wrong with the file or its description.
+    pub fn run(self) -> Result<()> {
+        match self {
+            Self::Prior(prior) => prior.run(),
+        }
+    }
+}
+
+/// Makes a generator that someone else trained one that mappings can be trained for.
+#[derive(Args, Debug)]
+#[command(after_help = "A description is JSON: {\"latent\": NZ, \"codes\": \"normal\"|\"uniform\"|\"sphere\", \
+                        \"range\": [-1, 1], \"layers\": [...]}, layer by layer {\"linear\": NAME}, {\"transposed\": \
+                        NAME, \"stride\": 2, \"padding\": 1, \"output_padding\": 0}, {\"convolution\": NAME, ...}, \
+                        {\"batch_norm\": NAME, \"epsilon\": 1e-5}, {\"reshape\": [C, H, W]}, {\"upsample\": \
+                        \"nearest\"|\"bilinear\"}, {\"pixel_shuffle\": 2}, {\"leaky_relu\": 0.2}, \"relu\", \"tanh\", \
+                        \"sigmoid\", \"pixel_norm\"; NAME.weight and NAME.bias are the tensors. With \"equalised\": \
+                        true weights are multiplied by sqrt(2 / inputs).")]
+pub struct ImportPrior {
+    /// The weights: .safetensors, .npz, or a PyTorch file (.pth, .pt, .bin), of which nothing is executed
+    file: PathBuf,
+    /// Where the generator goes
+    #[arg(long, value_name = "G.safetensors", required_unless_present = "draft")]
+    out: Option<PathBuf>,
+    /// What its layers are, where names and shapes do not tell
+    #[arg(long, value_name = "DESCRIPTION.json")]
+    describe: Option<PathBuf>,
+    /// Writes a description to be completed, and imports nothing
+    #[arg(long, value_name = "DESCRIPTION.json", conflicts_with_all = ["describe", "out"])]
+    draft: Option<PathBuf>,
+    /// Draws pictures of random codes
+    #[arg(long, value_name = "FILE.png", conflicts_with = "draft")]
+    sheet: Option<PathBuf>,
+    /// What the generator draws and who trained it on what, for the manifest
+    #[arg(long, value_name = "TEXT", default_value = "")]
+    data: String,
+    /// Its licence, for the manifest
+    #[arg(long, value_name = "TEXT", default_value = "")]
+    licence: String,
+    #[command(flatten)]
+    seed: Seed,
+    #[command(flatten)]
+    compute: Compute,
+}
+
+impl ImportPrior {
+    fn run(self) -> Result<()> {
+        let device = self.compute.start()?;
+        let shown = self.file.display();
+        let tensors = Weights::open(&self.file, &Device::Cpu)?;
+        if let Some(path) = &self.draft {
+            let draft = draft(&tensors).because(|| format!("{shown} holds no generator that can be described."))?;
+            let text = serde_json::to_string_pretty(&draft.to_json()).because(|| "The draft cannot be written.")?;
+            crate::files::write_beside(path, format!("{text}\n").as_bytes())?;
+            let path = path.display();
+            return output::line(&format!(
+                "{path}: a draft; put its layers into the right order, correct strides, paddings and activations, and \
+                 import with --describe {path}."
+            ));
+        }
+        let (description, told) = self.description(&tensors)?;
+        let (config, weights) = resolve(&description, &tensors).map_err(|error| {
+            let sentence = format!("{shown} cannot be imported. {error}");
+            Error::because(sentence, error)
+        })?;
+        let generator = Generator::new(&config, &Params::frozen(weights.clone()))?;
+        if let Some(path) = &self.sheet {
+            let mut random = StdRng::seed_from_u64(self.seed.seed);
+            let codes = normal_values(&mut random, SHEET.0 * config.latent, 0.0, 1.0);
+            let codes = Tensor::from_vec(codes, (SHEET.0, config.latent), &device)?;
+            sheet::write(path, &pictures_of(&draw(&generator, &codes)?)?, SHEET.1)?;
+        }
+        let name = self.file.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        let record = TrainingRecord {
+            stage: "prior".into(),
+            method: "import".into(),
+            data: self.data.clone(),
+            program: env!("CARGO_PKG_VERSION").into(),
+            settings: BTreeMap::from([("file".to_owned(), name), ("layers".to_owned(), told.clone())]),
+            ..TrainingRecord::default()
+        };
+        let GeneratorConfig { latent, channels, size, .. } = config;
+        let values = weights.elements();
+        let about = About { training: vec![record], licence: self.licence.clone(), ..About::default() };
+        let out = self.out.clone().ok_or_else(|| Error::new("--out names the file of the generator."))?;
+        Part { config, weights, about }.save(&out, Storage::F32)?;
+        let colour = if channels == 1 { "grey" } else { "RGB" };
+        output::line(&format!(
+            "{}: a generator of {size} x {size} {colour} pictures from codes of {latent} values, {values} parameters; \
+             {told}.",
+            out.display()
+        ))
+    }
+
+    /// What the layers are, and how that is known.
+    fn description(&self, tensors: &Weights) -> Result<(Description, String)> {
+        let shown = self.file.display();
+        if let Some(path) = &self.describe {
+            let text = std::fs::read_to_string(path).because(|| format!("Cannot read {}.", path.display()))?;
+            let description = Description::parse(&text).map_err(|error| {
+                let sentence = format!("{} cannot be used. {error}", path.display());
+                Error::because(sentence, error)
+            })?;
+            return Ok((description, "its layers as described".to_owned()));
+        }
+        let known = recognise(tensors).ok_or_else(|| {
+            Error::new(format!(
+                "The names and shapes in {shown} do not tell what its layers are; write a description with --draft \
+                 DESCRIPTION.json, complete it, and import with --describe DESCRIPTION.json."
+            ))
+        })?;
+        Ok((known.0, format!("recognised as {}", known.1)))
+    }
+}
+
+/// G(z), by its plan where there is one.
+fn draw(generator: &Generator, codes: &Tensor) -> Result<Tensor> {
+    match crate::plan::generate(generator, codes) {
+        Some(pictures) => Ok(pictures),
+        None => generator.forward(codes, Statistics::Running),
+    }
+}
