@@ -284,6 +284,8 @@ kernels!(super::vector::Avx512, tile_avx512, dot_avx512, gather_avx512,
     [1 2 3 4 5 6 7 8 9 10 11 12 13 14], target_feature(enable = "avx512f,avx512vl,avx512dq,avx512bw,avx2,fma"));
 #[cfg(target_arch = "x86_64")]
 kernels!(super::vector::Avx2, tile_avx2, dot_avx2, gather_avx2, [1 2 3 4 5 6], target_feature(enable = "avx2,fma"));
+#[cfg(target_arch = "aarch64")]
+kernels!(super::vector::Neon, tile_neon, dot_neon, gather_neon, [1 2 3 4 5 6], target_feature(enable = "neon"));
 
 static PORTABLE: Kernels =
     Kernels { lanes: 8, rows: 6, tile: tile_portable, dot: dot_portable, gather: gather_portable };
@@ -291,6 +293,8 @@ static PORTABLE: Kernels =
 static AVX512: Kernels = Kernels { lanes: 16, rows: 14, tile: tile_avx512, dot: dot_avx512, gather: gather_avx512 };
 #[cfg(target_arch = "x86_64")]
 static AVX2: Kernels = Kernels { lanes: 8, rows: 6, tile: tile_avx2, dot: dot_avx2, gather: gather_avx2 };
+#[cfg(target_arch = "aarch64")]
+static NEON: Kernels = Kernels { lanes: 8, rows: 6, tile: tile_neon, dot: dot_neon, gather: gather_neon };
 
 /// The kernels for an instruction set that this processor has.
 pub fn of(set: InstructionSet) -> &'static Kernels {
@@ -299,6 +303,8 @@ pub fn of(set: InstructionSet) -> &'static Kernels {
         InstructionSet::Avx512 => &AVX512,
         #[cfg(target_arch = "x86_64")]
         InstructionSet::Avx2 => &AVX2,
+        #[cfg(target_arch = "aarch64")]
+        InstructionSet::Neon => &NEON,
         InstructionSet::Portable => &PORTABLE,
     }
 }

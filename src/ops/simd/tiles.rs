@@ -658,6 +658,10 @@ kernels!(
 );
 #[cfg(target_arch = "x86_64")]
 kernels!(AVX2, InstructionSet::Avx2, avx2, Avx2, 6, 1, 2, 2, 4, target_feature(enable = "avx2,fma"));
+#[cfg(target_arch = "aarch64")]
+use super::vector::Neon;
+#[cfg(target_arch = "aarch64")]
+kernels!(NEON, InstructionSet::Neon, neon, Neon, 6, 1, 2, 2, 4, target_feature(enable = "neon"));
 
 /// The kernels for an instruction set.
 fn of(set: InstructionSet) -> &'static Kernels {
@@ -666,6 +670,8 @@ fn of(set: InstructionSet) -> &'static Kernels {
         InstructionSet::Avx512 => &AVX512,
         #[cfg(target_arch = "x86_64")]
         InstructionSet::Avx2 => &AVX2,
+        #[cfg(target_arch = "aarch64")]
+        InstructionSet::Neon => &NEON,
         InstructionSet::Portable => &PORTABLE,
     }
 }

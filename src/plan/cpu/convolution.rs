@@ -159,7 +159,9 @@ impl Convolution {
         let blocks: usize = self.units.iter().map(|unit| unit.blocks).sum();
         assert!(x.len() >= count * self.from.image() && values.len() >= count * self.to.image());
         assert!(finish.len() >= blocks && (bias.is_empty() || bias.len() >= blocks * LANES));
-        let sink = Sink { values: Sharing::new(values), finish, bias, seen };
+        let all = count * self.to.image();
+        let seen = if seen.is_empty() { seen } else { &seen[..all] };
+        let sink = Sink { values: Sharing::new(&mut values[..all]), finish, bias, seen };
         // The grids of a transposed convolution are small and many: their tasks are shared out together.
         let mut tasks = Vec::new();
         for part in &self.parts {
