@@ -82,7 +82,7 @@ fn cases() -> Vec<Case> {
 
 /// Whether there is time for a case: Miri has little.
 fn few_enough((spec, _, (h, w), n): &Case) -> bool {
-    !cfg!(miri) || spec.weight_shape().iter().product::<usize>() * h * w * n <= 40_000
+    !cfg!(miri) || spec.weight_shape().iter().product::<usize>() * h * w * n <= 10_000
 }
 
 #[test]
@@ -341,6 +341,7 @@ fn gradients_of_kernels_agree_with_their_definition() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "takes long, and runs nothing that other tests do not")]
 fn kernels_packed_again_are_those_packed_anew() {
     for spec in [ConvSpec::conv(17, 40, 3, 1, 1), ConvSpec::transposed(5, 20, 4, 2, 1), ConvSpec::conv(3, 5, 4, 1, 0)] {
         for way in [Way::Direct, Way::Winograd] {
