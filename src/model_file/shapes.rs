@@ -2,7 +2,7 @@
 
 use crate::nets::PerceptualKind;
 use crate::nets::sequence::parameters;
-use crate::nets::{EncoderConfig, GeneratorConfig, MappingConfig, PerceptualConfig, Weights};
+use crate::nets::{EncoderConfig, GeneratorConfig, JudgeConfig, MappingConfig, PerceptualConfig, Weights};
 use crate::{Error, Result};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -165,6 +165,28 @@ impl Network for PerceptualConfig {
     }
 }
 
+impl Network for JudgeConfig {
+    const PREFIX: &'static str = "judge.";
+    const NAME: &'static str = "judge";
+
+    fn shapes(&self) -> Result<Vec<(String, Vec<usize>)>> {
+        check_square(self.size, self.width, self.channels)?;
+        check_range("outputs", self.outputs, 1..=1000)?;
+        let mut shapes = Vec::new();
+        for (i, spec) in self.stages()?.iter().flatten().enumerate() {
+            shapes.push((format!("body.{i}.conv.weight"), spec.weight_shape().to_vec()));
+            normalisation(&mut shapes, &format!("body.{i}.norm"), spec.outputs);
+        }
+        shapes.push(("head.weight".to_owned(), self.head().weight_shape().to_vec()));
+        shapes.push(("head.bias".to_owned(), vec![self.outputs]));
+        Ok(shapes)
+    }
+
+    fn of_weights(_: &Weights) -> Result<Self> {
+        Err(Error::new("A judge is known by its manifest alone; use a file that `train judge` wrote."))
+    }
+}
+
 /// SqueezeNet 1.0 up to fire9.
 fn squeezenet() -> Vec<(String, Vec<usize>)> {
     let mut shapes = vec![("conv1.weight".to_owned(), vec![96, 3, 7, 7]), ("conv1.bias".to_owned(), vec![96])];
@@ -207,6 +229,8 @@ mod tests {
             same(&encoder, &weights);
             assert_eq!(EncoderConfig::of_weights(&weights).unwrap(), encoder);
         }
+        let judge = JudgeConfig { width: 2, ..JudgeConfig::default() };
+        same(&judge, &judge.initial_weights(1, &Device::Cpu).unwrap());
         let student = PerceptualConfig::default();
         same(&student, &student.initial_weights(1, &Device::Cpu).unwrap());
     }

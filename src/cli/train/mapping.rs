@@ -124,6 +124,8 @@ enum YChoice {
     AsIs,
     /// Grey images
     Grey,
+    /// Grey images at one contrast, the middle light on a dark border: digits
+    Levelled,
 }
 
 /// `--storage`.
@@ -154,6 +156,7 @@ impl TrainMapping {
             YChoice::Edges => YKind::Edges,
             YChoice::AsIs => YKind::AsIs,
             YChoice::Grey => YKind::Grey,
+            YChoice::Levelled => YKind::Levelled,
         };
         let channels = self.channels_y.unwrap_or(if y_kind == YKind::AsIs { 3 } else { 1 });
         if ![1, 3].contains(&channels) {
