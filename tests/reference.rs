@@ -120,7 +120,7 @@ fn check_generator(size: usize, rounding: &Rounding) {
     for (file, weights) in [("safetensors", case.below("weights.")), ("pth", pth)] {
         let generator = generator(&weights);
         assert_eq!(generator.config().size, size);
-        let z = Var::from_tensor(&&tensor(&case, "in.z")).unwrap();
+        let z = Var::from_tensor(&tensor(&case, "in.z")).unwrap();
         let x = generator.forward(&z, Statistics::Running).unwrap();
         check(&format!("{file}: G(z)"), &x, &tensor(&case, "out.x"), FORWARD);
         let planned = plan::generate(&generator, &tensor(&case, "in.z")).unwrap();
@@ -180,7 +180,7 @@ fn check_mapping_eval(size: usize, rounding: &Rounding) {
     // Running statistics are to give the same whether the weights learn or not.
     for params in [Params::frozen(weights.clone()), Params::trainable(&weights).unwrap()] {
         let mapping = Mapping::new(&config, &params).unwrap();
-        let x = Var::from_tensor(&&tensor(&case, "in.x")).unwrap();
+        let x = Var::from_tensor(&tensor(&case, "in.x")).unwrap();
         let y = mapping.forward(&x, Statistics::Running).unwrap();
         check("T(x)", &y, &tensor(&case, "out.y"), FORWARD);
         if !params.is_trainable() {
@@ -205,23 +205,28 @@ fn reference_mapping_64_eval() {
 fn check_mapping_train(size: usize, rounding: &Rounding) {
     let case = rounding.case(&format!("mapping_{size}_train"));
     let weights = case.below("weights.");
-    let params = Params::trainable(&weights).unwrap();
-    let mapping = Mapping::new(&mapping_config(&weights, size), &params).unwrap();
-    let x = Var::from_tensor(&&tensor(&case, "in.x")).unwrap();
-    let y = mapping.forward(&x, Statistics::Batch).unwrap();
-    check("T(x)", &y, &tensor(&case, "out.y"), FORWARD);
-    let gradients = backward(&y, &tensor(&case, "in.cotangent"));
-    check("gradient in x", gradients.get(&x).unwrap(), &tensor(&case, "grad.x"), GRADIENT);
-    let variables = params.vars();
-    let wanted = case.below("grad.weights.");
-    assert_eq!(variables.len(), wanted.len());
-    for (name, variable) in variables {
-        let gradient = gradients.get(&variable).unwrap_or_else(|| panic!("{name} has no gradient"));
-        check(&format!("gradient in {name}"), gradient, &tensor(&wanted, &name), GRADIENT);
-    }
-    let after = params.weights().unwrap();
-    for (name, wanted) in case.below("out.after.").iter() {
-        check(&format!("{name} after"), &tensor(&after, name), wanted, FORWARD);
+    for planned in [false, true] {
+        let params = Params::trainable(&weights).unwrap();
+        let mapping = Mapping::new(&mapping_config(&weights, size), &params).unwrap();
+        let x = Var::from_tensor(&tensor(&case, "in.x")).unwrap();
+        let (y, how) = match planned {
+            true => (plan::train::Training::default().forward(&mapping, &x, 1).unwrap(), "as planned"),
+            false => (mapping.forward(&x, Statistics::Batch).unwrap(), "by operations"),
+        };
+        check(&format!("T(x) {how}"), &y, &tensor(&case, "out.y"), FORWARD);
+        let gradients = backward(&y, &tensor(&case, "in.cotangent"));
+        check(&format!("gradient in x {how}"), gradients.get(&x).unwrap(), &tensor(&case, "grad.x"), GRADIENT);
+        let variables = params.vars();
+        let wanted = case.below("grad.weights.");
+        assert_eq!(variables.len(), wanted.len());
+        for (name, variable) in variables {
+            let gradient = gradients.get(&variable).unwrap_or_else(|| panic!("{name} has no gradient"));
+            check(&format!("gradient in {name} {how}"), gradient, &tensor(&wanted, &name), GRADIENT);
+        }
+        let after = params.weights().unwrap();
+        for (name, wanted) in case.below("out.after.").iter() {
+            check(&format!("{name} after {how}"), &tensor(&after, name), wanted, FORWARD);
+        }
     }
 }
 
@@ -247,7 +252,7 @@ fn reference_perceptual_vgg16() {
 fn check_perceptual(rounding: &Rounding) {
     let case = rounding.case("perceptual_vgg16");
     let vgg = perceptual(&case.below("weights."));
-    let a = Var::from_tensor(&&tensor(&case, "in.a")).unwrap();
+    let a = Var::from_tensor(&tensor(&case, "in.a")).unwrap();
     for (i, level) in vgg.levels(&a, 5).unwrap().iter().enumerate() {
         check(&format!("level {i}"), level, &tensor(&case, &format!("out.level{i}")), FORWARD);
     }

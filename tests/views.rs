@@ -87,6 +87,8 @@ impl Stage {
             picture: None,
             settings,
             report: None,
+            begin: Instant::now(),
+            trial: None,
             animate: false,
         };
         let harness = Harness::builder().with_size(size).build_eframe(|creation| Window::new(creation, parts).unwrap());

@@ -297,3 +297,30 @@ fn without_any_adapter_of_wgpu_the_window_is_drawn_by_opengl_alone() {
     assert_eq!(pictures.len(), 16, "sixteen pictures on the wall: {places:?}");
     assert_ne!(pictures_of(&before, &places), pictures, "they are not those of before");
 }
+
+#[test]
+fn the_window_measures_itself_at_rest_and_at_work() {
+    if !tools_are_there() {
+        return;
+    }
+    let display = Display::new("1360x884x24");
+    let mut bench = display.command(env!("CARGO_BIN_EXE_counterpart"));
+    let output = bench.args(["bench", "ui", "--batch", "8", "--seconds", "2", "--json", "-"]).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let figure = |path: &str| report.pointer(&format!("/figures/{path}")).and_then(|v| v.as_f64()).expect("a figure");
+    assert!(figure("first_frame") > 0.0 && figure("first_samples") > figure("first_frame"), "{report}");
+    // At rest nothing is drawn, and no thread spins.
+    assert_eq!(figure("rest/frames"), 0.0, "{report}");
+    assert!(figure("rest/processor_share") < 0.2, "{report}");
+    assert!(figure("refining/frames") >= 2.0 && figure("refining/steps_per_second") > 0.0, "{report}");
+    assert!(figure("refining/processor/0") > 0.0 && figure("rest/memory") > 0.0, "{report}");
+}
+
+#[test]
+fn the_window_offers_few_numbers_of_starts_to_measure() {
+    let output =
+        Command::new(env!("CARGO_BIN_EXE_counterpart")).args(["bench", "ui", "--batch", "5"]).output().unwrap();
+    assert!(!output.status.success());
+    assert!(String::from_utf8_lossy(&output.stderr).contains("8, 16 or 32 starts, not 5"));
+}

@@ -8,10 +8,12 @@ mod report;
 mod start;
 pub mod state;
 pub mod theme;
+mod trial;
 mod wall_export;
 mod widgets;
 mod window;
 
 pub use report::Report;
-pub use start::{WindowOptions, run};
+pub use start::{WindowOptions, measure, run};
+pub use trial::{Figures, Refining, Rest, Trial};
 pub use window::{Parts, Window};

@@ -1,5 +1,6 @@
-//! What the window measures of itself for `--report`: times of frames, and from a drop to its samples.
+//! What the window measures of itself for `--report` and `bench ui`: times of frames, and from a drop to its samples.
 
+use crate::ops::process;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -19,6 +20,8 @@ pub struct Report {
     pub first_frame: Option<f64>,
     /// From the program's start to the model being ready.
     pub model_ready: Option<f64>,
+    /// From the program's start to the end of the frame that shows the first samples.
+    pub first_samples: Option<f64>,
     /// From the arrival of the last drop to the end of the frame that shows its samples.
     pub drop_to_samples: Option<f64>,
     /// Solutions on the wall.
@@ -31,6 +34,8 @@ pub struct Report {
     pub frames: usize,
     /// The window's work for one frame while refining: median, 95th percentile, longest.
     pub work: [f64; 3],
+    /// Processor time of the window's thread for one frame while refining: the same.
+    pub processor: [f64; 3],
     /// From one frame to the next while refining, when the window redraws all the time (`--animate`): the same.
     pub interval: [f64; 3],
     /// Sentences of the messages shown.
@@ -39,10 +44,12 @@ pub struct Report {
 
 /// Measures, and writes the file now and then.
 pub struct Reporter {
-    path: PathBuf,
+    path: Option<PathBuf>,
     begin: Instant,
     report: Report,
     work: Vec<f64>,
+    processor: Vec<f64>,
+    processor_before: Option<Duration>,
     intervals: Vec<f64>,
     last_frame: Option<Instant>,
     dropped: Option<Instant>,
@@ -61,13 +68,15 @@ pub struct Observed<'a> {
 }
 
 impl Reporter {
-    /// A reporter that writes to a file; `begin` is when the program started.
-    pub fn new(path: PathBuf, begin: Instant) -> Self {
+    /// A reporter that writes to a file, if there is one; `begin` is when the program started.
+    pub fn new(path: Option<PathBuf>, begin: Instant) -> Self {
         Self {
             path,
             begin,
             report: Report::default(),
             work: Vec::new(),
+            processor: Vec::new(),
+            processor_before: None,
             intervals: Vec::new(),
             last_frame: None,
             dropped: None,
@@ -86,6 +95,7 @@ impl Reporter {
     pub fn frame(&mut self, observed: &Observed<'_>) {
         let now = Instant::now();
         let millis = |since: Instant| (now - since).as_secs_f64() * 1e3;
+        let processor = process::thread_time();
         if let Some(last) = self.last_frame {
             self.report.first_frame.get_or_insert(millis(self.begin));
             if observed.refining {
@@ -94,12 +104,17 @@ impl Reporter {
                 if let Some(work) = observed.work {
                     remember(&mut self.work, f64::from(work) * 1e3);
                 }
+                if let Some((now, before)) = processor.zip(self.processor_before) {
+                    remember(&mut self.processor, (now - before).as_secs_f64() * 1e3);
+                }
             }
         }
-        if self.samples_drawn
-            && let Some(dropped) = self.dropped.take()
-        {
-            self.report.drop_to_samples = Some(millis(dropped));
+        self.processor_before = processor;
+        if std::mem::take(&mut self.samples_drawn) {
+            self.report.first_samples.get_or_insert(millis(self.begin));
+            if let Some(dropped) = self.dropped.take() {
+                self.report.drop_to_samples = Some(millis(dropped));
+            }
         }
         self.last_frame = Some(now);
         let state = observed.state;
@@ -119,19 +134,36 @@ impl Reporter {
         }
     }
 
-    /// The frame that is being drawn shows the samples of the last drop.
+    /// The frame that is being drawn shows samples: those of the last drop, if there was one. They count as shown when
+    /// the next frame begins, which should therefore be at once.
     pub fn shows_samples(&mut self) {
-        self.samples_drawn = self.dropped.is_some();
+        self.samples_drawn = true;
     }
 
-    /// Writes the file as it is.
+    /// How soon the next frame should come, if it should.
+    pub fn next_frame(&self) -> Option<Duration> {
+        if self.samples_drawn {
+            Some(Duration::ZERO)
+        } else {
+            self.path.is_some().then_some(Duration::from_millis(100))
+        }
+    }
+
+    /// The figures so far.
+    pub fn report(&self) -> &Report {
+        &self.report
+    }
+
+    /// Brings the figures up to date and writes the file, if there is one.
     pub fn write(&mut self) {
         self.report.work = percentiles(&self.work);
+        self.report.processor = percentiles(&self.processor);
         self.report.interval = percentiles(&self.intervals);
-        let beside = self.path.with_extension("part");
+        let Some(path) = &self.path else { return };
+        let beside = path.with_extension("part");
         let text = serde_json::to_string_pretty(&self.report).unwrap_or_default();
         // A diagnosis that cannot be written must not disturb the window.
-        if let Err(error) = std::fs::write(&beside, text).and_then(|()| std::fs::rename(&beside, &self.path)) {
+        if let Err(error) = std::fs::write(&beside, text).and_then(|()| std::fs::rename(&beside, path)) {
             log::warn!("cannot write the report: {error}");
         }
     }

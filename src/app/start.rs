@@ -1,15 +1,16 @@
 //! From the command line to a window, or to a sentence that says why there is none.
 
 use super::desktop::RealDesktop;
-use super::state::{ModelChoice, Settings};
+use super::state::{ModelChoice, STARTS, Settings};
+use super::trial::{Figures, Outcome, Trial};
 use super::window::{Parts, Window};
 use crate::engine::{Engine, EngineSettings, ModelSource};
 use crate::{Error, Result, gpu, model_file};
 use eframe::egui;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Instant;
+use std::sync::{Arc, PoisonError};
+use std::time::{Duration, Instant};
 
 /// The window's title, and its name for the desktop.
 const TITLE: &str = "Counterpart";
@@ -51,30 +52,59 @@ pub struct WindowOptions {
 /// # Errors
 /// With a sentence when there is no display, no graphics, or a library of the desktop is missing.
 pub fn run(options: &WindowOptions) -> Result<()> {
+    open(options, None)
+}
+
+/// Opens a window that measures itself while it refines `starts` starts for `length`, and returns what it found.
+///
+/// # Errors
+/// As [`run`]; also for a number of starts that the window does not offer, and when something goes wrong on the way.
+pub fn measure(threads: Option<usize>, starts: usize, length: Duration) -> Result<Figures> {
+    if !STARTS.contains(&starts) {
+        return Err(Error::new(format!("The window refines 8, 16 or 32 starts, not {starts}; give one of these.")));
+    }
+    let outcome = Outcome::default();
+    open(
+        &WindowOptions { threads, seed: 1, scale: 100, ..WindowOptions::default() },
+        Some((starts, length, &outcome)),
+    )?;
+    let found = outcome.lock().unwrap_or_else(PoisonError::into_inner).take();
+    found.ok_or_else(|| {
+        Error::new("The window was closed, or its model failed, before it was measured; try again and leave it open.")
+    })
+}
+
+/// What is asked of a trial, and where its figures go.
+type Asked<'a> = (usize, Duration, &'a Outcome);
+
+fn open(options: &WindowOptions, asked: Option<Asked<'_>>) -> Result<()> {
     let begin = Instant::now();
     check_display()?;
     let opened = Arc::new(AtomicBool::new(false));
+    let parts = || {
+        let mut parts = parts(options.clone(), begin);
+        if let Some((starts, length, outcome)) = asked {
+            parts.settings.starts = starts;
+            parts.trial = Some(Trial::new(starts, length, outcome.clone()));
+        }
+        parts
+    };
     // Vulkan, Metal, DirectX, or OpenGL through wgpu; failing that, OpenGL by itself.
-    let wgpu = attempt(options, begin, eframe::Renderer::Wgpu, &opened);
+    let wgpu = attempt(parts(), eframe::Renderer::Wgpu, &opened);
     let Err(error) = wgpu else { return Ok(()) };
     if opened.load(Ordering::SeqCst) {
         return Err(error);
     }
     log::info!("no window through wgpu: {error:?}");
-    attempt(options, begin, eframe::Renderer::Glow, &opened)
+    attempt(parts(), eframe::Renderer::Glow, &opened)
 }
 
 /// One try with one renderer. winit panics when a library of the desktop is missing: that becomes a sentence as well.
-fn attempt(
-    options: &WindowOptions,
-    begin: Instant,
-    renderer: eframe::Renderer,
-    opened: &Arc<AtomicBool>,
-) -> Result<()> {
-    let native = native_options(renderer, f32::from(options.scale) / 100.0);
-    let (options, inside) = (options.clone(), opened.clone());
+fn attempt(parts: Parts, renderer: eframe::Renderer, opened: &Arc<AtomicBool>) -> Result<()> {
+    let native = native_options(renderer, parts.settings.scale);
+    let inside = opened.clone();
     let create: eframe::AppCreator<'_> = Box::new(move |creation| {
-        let window = Window::new(creation, parts(options, begin))?;
+        let window = Window::new(creation, parts)?;
         inside.store(true, Ordering::SeqCst);
         Ok(Box::new(window))
     });
@@ -178,7 +208,9 @@ fn parts(options: WindowOptions, begin: Instant) -> Parts {
         models: given.into_iter().chain(others).collect(),
         picture: options.picture,
         settings: Settings { seed: options.seed, dark, scale: f32::from(options.scale) / 100.0, ..Settings::default() },
-        report: options.report.map(|path| (path, begin)),
+        report: options.report,
+        begin,
+        trial: None,
         animate: options.animate,
     }
 }

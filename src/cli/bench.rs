@@ -4,8 +4,8 @@
 //! float32, running statistics except in training, gradients only where a case needs them.
 
 use super::options::{Compute, Json};
-use super::output;
 use super::train::at_least_one;
+use super::{bench_ui, output};
 use crate::data::{Augmentation, Images};
 use crate::model_file::{LossConfig, Network};
 use crate::nam::train::{Given, NamSettings, NamTrainer, Trainer, VaeNamSettings, VaeNamTrainer};
@@ -15,6 +15,7 @@ use crate::nets::{
     Encoder, EncoderConfig, Generator, GeneratorConfig, Mapping, MappingConfig, Params, Perceptual, PerceptualConfig,
     PerceptualKind, Statistics, Weights,
 };
+use crate::ops::process;
 use crate::{Result, nam, plan, prior};
 use candle_core::{Device, Tensor};
 use clap::{Args, ValueEnum};
@@ -42,6 +43,9 @@ pub struct Bench {
     /// Counted iterations; two more come before them
     #[arg(long, value_name = "K", default_value_t = 10, value_parser = at_least_one)]
     iterations: usize,
+    /// How long the window is measured while it refines
+    #[arg(long, value_name = "S", default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..))]
+    seconds: u16,
     #[command(flatten)]
     compute: Compute,
     #[command(flatten)]
@@ -69,6 +73,8 @@ enum Case {
     TrainVaeNam,
     /// One step of DCGAN: critic, then generator
     TrainDcgan,
+    /// The window itself: its start, at rest, and its frames while it refines --batch starts
+    Ui,
 }
 
 /// One iteration of a case.
@@ -76,6 +82,9 @@ type Step = Box<dyn FnMut() -> Result<()>>;
 
 impl Bench {
     pub(super) fn run(self) -> Result<()> {
+        if self.case == Case::Ui {
+            return bench_ui::run(self.batch, self.seconds, self.compute.threads, &self.json);
+        }
         let device = self.compute.start()?;
         let mut step = self.case.prepare(self.batch, &device)?;
         let mut times = Vec::with_capacity(self.iterations);
@@ -90,7 +99,7 @@ impl Bench {
         times.sort_by(f64::total_cmp);
         let median = (times[(times.len() - 1) / 2] + times[times.len() / 2]) / 2.0;
         let case = self.case.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default();
-        let peak = peak_memory_mb();
+        let peak = process::peak_memory_mb();
         let work = self.case.multiply_adds().filter(|_| device.is_cpu()).map(|each| {
             let rate = each * self.batch as f64 / median;
             (rate, rate / (plan::cpu::kernels().peak() * crate::ops::threads::count() as f64))
@@ -121,13 +130,6 @@ impl Bench {
     }
 }
 
-/// The most memory this process has held so far, where the system tells.
-fn peak_memory_mb() -> Option<f64> {
-    let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
-    Some(line.trim().trim_end_matches("kB").trim().parse::<f64>().ok()? / 1024.0)
-}
-
 impl Case {
     /// Multiply-adds that the convolutions of a case have by definition, for one picture; not counted for training.
     fn multiply_adds(self) -> Option<f64> {
@@ -141,7 +143,7 @@ impl Case {
             Self::SolvePixel => Some(2.0 * (g + t)),
             Self::SolveVgg16 => Some(2.0 * (g + t + vgg16)),
             Self::SolveStudent => Some(2.0 * (g + t + student)),
-            Self::TrainMapping | Self::TrainVaeNam | Self::TrainDcgan => None,
+            Self::TrainMapping | Self::TrainVaeNam | Self::TrainDcgan | Self::Ui => None,
         }
     }
 
@@ -212,6 +214,7 @@ impl Case {
                 let mut trainer = VaeNamTrainer::new(settings, given()?, device)?;
                 Box::new(move || trainer.step().map(drop))
             }
+            Self::Ui => return Err(crate::Error::new("The window is no step that could be repeated.")),
             Self::TrainDcgan => {
                 let settings = prior::Settings {
                     method: prior::Method::Dcgan,

@@ -3,6 +3,7 @@
 use crate::Result;
 use crate::nets::Perceptual;
 use candle_core::{D, Tensor};
+use std::cmp::Ordering;
 
 /// Images whose features are computed at once.
 const AT_ONCE: usize = 16;
@@ -48,7 +49,10 @@ pub fn kernel_distance(a: &[Vec<f32>], b: &[Vec<f32>]) -> Option<f64> {
 pub fn ranks(distances: &[Vec<f32>]) -> Vec<usize> {
     let rank = |(i, row): (usize, &Vec<f32>)| {
         let own = row.get(i).copied().unwrap_or(f32::INFINITY);
-        row.iter().enumerate().filter(|&(j, distance)| j != i && !(*distance > own)).count()
+        row.iter()
+            .enumerate()
+            .filter(|&(j, distance)| j != i && distance.partial_cmp(&own) != Some(Ordering::Greater))
+            .count()
     };
     distances.iter().enumerate().map(rank).collect()
 }

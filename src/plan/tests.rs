@@ -14,7 +14,7 @@ use crate::ops::tests::{random, values};
 use candle_core::{Tensor, Var};
 
 /// Weights with the magnitudes of a trained network.
-fn lively(config: &impl Network, seed: u64) -> Params {
+pub(crate) fn lively(config: &impl Network, seed: u64) -> Params {
     let tensors = config.shapes().unwrap().into_iter().enumerate().map(|(i, (name, shape))| {
         let noise = random(&shape, seed * 1000 + i as u64);
         let fan: usize = shape.iter().skip(1).product();

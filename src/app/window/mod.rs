@@ -11,6 +11,7 @@ use super::panels;
 use super::report::{Observed, Reporter};
 use super::state::{ModelChoice, Phase, State};
 use super::theme;
+use super::trial::{Trial, Wish};
 use super::widgets::Scene;
 use crate::Result;
 use crate::engine::{Engine, Wake};
@@ -35,8 +36,12 @@ pub struct Parts {
     pub picture: Option<PathBuf>,
     /// What the person set.
     pub settings: super::state::Settings,
-    /// Where to write figures about the window, and when the program began.
-    pub report: Option<(PathBuf, Instant)>,
+    /// Where to write figures about the window.
+    pub report: Option<PathBuf>,
+    /// When the program began.
+    pub begin: Instant,
+    /// Measures the window by itself and closes it.
+    pub trial: Option<Trial>,
     /// Redraw all the time while refining, to measure frames.
     pub animate: bool,
 }
@@ -48,6 +53,7 @@ pub struct Window {
     background: Background,
     painter: Painter,
     reporter: Option<Reporter>,
+    trial: Option<Trial>,
     animate: bool,
     applied: Option<(Option<bool>, f32)>,
     /// Whether the samples of the next search are refined; the first sample of a model is not.
@@ -69,11 +75,13 @@ impl Window {
         let wake: Wake = Arc::new(move || ctx.request_repaint_after(Duration::from_millis(1)));
         let mut state = State::default();
         (state.models, state.settings, state.renderer) = (parts.models, parts.settings, renderer(creation));
+        let measured = parts.report.is_some() || parts.trial.is_some();
         let mut window = Self {
             engine: (parts.engine)(wake.clone())?,
             background: Background::new(parts.desktop, wake),
             painter: Painter::new(creation.wgpu_render_state.as_ref()),
-            reporter: parts.report.map(|(path, begin)| Reporter::new(path, begin)),
+            reporter: measured.then(|| Reporter::new(parts.report, parts.begin)),
+            trial: parts.trial,
             animate: parts.animate,
             applied: None,
             refine_next: true,
@@ -120,6 +128,21 @@ impl Window {
         }
     }
 
+    /// Goes on with a trial, if this window is one.
+    fn try_out(&mut self, ctx: &egui::Context) {
+        let (Some(trial), Some(reporter)) = (&mut self.trial, &self.reporter) else { return };
+        let failed = self.state.toasts.iter().any(|toast| toast.is_error);
+        match trial.frame(reporter.report(), failed) {
+            Wish::Frame(after) => ctx.request_repaint_after(after),
+            Wish::Refine => {
+                self.state.settings.step_limit = usize::MAX;
+                self.find();
+                ctx.request_repaint();
+            }
+            Wish::Close => ctx.send_viewport_cmd(egui::ViewportCommand::Close),
+        }
+    }
+
     fn forget_messages(&mut self, ctx: &egui::Context) {
         let now = Instant::now();
         self.state.toasts.retain(|toast| toast.is_error || now - toast.since < MESSAGE_TIME);
@@ -134,15 +157,17 @@ impl eframe::App for Window {
         let refining = self.state.search.as_ref().is_some_and(|search| search.phase == Phase::Refining);
         if let Some(reporter) = &mut self.reporter {
             reporter.frame(&Observed { work: frame.info().cpu_usage, refining, state: &self.state });
-            // The report speaks of a frame when the next begins.
-            let soon = if refining && self.animate { Duration::ZERO } else { Duration::from_millis(100) };
-            ctx.request_repaint_after(soon);
         }
+        self.try_out(ctx);
         self.apply_settings(ctx);
         self.drain();
         self.take_drops(ctx);
         self.shortcuts(ctx);
         self.forget_messages(ctx);
+        if let Some(reporter) = &self.reporter {
+            let soon = if refining && self.animate { Some(Duration::ZERO) } else { reporter.next_frame() };
+            soon.into_iter().for_each(|soon| ctx.request_repaint_after(soon));
+        }
     }
 
     fn ui(&mut self, ui: &mut egui::Ui, _: &mut eframe::Frame) {
