@@ -1,6 +1,7 @@
 //! The parameters that each network has by its configuration, so that a file can be checked before it is read.
 
 use crate::nets::PerceptualKind;
+use crate::nets::sampler::Sampler;
 use crate::nets::sequence::parameters;
 use crate::nets::{EncoderConfig, GeneratorConfig, JudgeConfig, MappingConfig, PerceptualConfig, Weights};
 use crate::{Error, Result};
@@ -96,6 +97,10 @@ impl Network for MappingConfig {
             previous = filters;
         }
         shapes.push(("head.weight".to_owned(), vec![self.outputs, previous, 3, 3]));
+        if self.source > 0 {
+            check_range("source", self.source, 8..=1024)?;
+            shapes.extend(Sampler::parameters().map(|(name, shape)| (format!("sampler.{name}"), shape)));
+        }
         Ok(shapes)
     }
 
@@ -222,7 +227,7 @@ mod tests {
             let weights = generator.initial_weights(1, &Device::Cpu).unwrap();
             same(&generator, &weights);
             assert_eq!(<GeneratorConfig as Network>::of_weights(&weights).unwrap(), generator);
-            let mapping = MappingConfig { width, inputs: 3, outputs: 1, size, skip: false };
+            let mapping = MappingConfig { width, inputs: 3, outputs: 1, size, skip: false, source: size - 4 };
             same(&mapping, &mapping.initial_weights(1, &Device::Cpu).unwrap());
             let encoder = EncoderConfig { latent: 5, width, channels: 1, size };
             let weights = encoder.initial_weights(1, &Device::Cpu).unwrap();

@@ -14,6 +14,7 @@ pub mod mapping;
 pub mod params;
 pub mod perceptual;
 mod perceptual_layers;
+pub mod sampler;
 pub mod sequence;
 pub mod spectral;
 mod torch_zip;

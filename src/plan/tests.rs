@@ -37,7 +37,7 @@ struct Networks {
 
 fn networks(size: usize, width: usize, channels: usize, skip: bool, perceptual: &PerceptualConfig) -> Networks {
     let generator = GeneratorConfig { latent: 10, width, channels: 3, size, layers: Vec::new() };
-    let mapping = MappingConfig { width, inputs: 3, outputs: channels, size, skip };
+    let mapping = MappingConfig { width, inputs: 3, outputs: channels, size, skip, source: 0 };
     Networks {
         generator: Generator::new(&generator, &lively(&generator, 1)).unwrap(),
         mapping: Mapping::new(&mapping, &lively(&mapping, 2)).unwrap(),
