@@ -53,7 +53,7 @@ pub enum Treatment {
     AsIs,
     /// Its luma.
     Grey,
-    /// Its luma at one contrast, the middle light and the border dark.
+    /// Its luma at one contrast, light on dark, both sides of the middle faded.
     Levelled,
     /// The line drawing of a photograph.
     EdgesFromPhoto,
@@ -72,7 +72,7 @@ pub enum YKind {
     AsIs,
     /// Grey pictures.
     Grey,
-    /// Grey pictures of one contrast, light on dark.
+    /// Grey pictures of one contrast, light on dark, both sides of the middle faded.
     Levelled,
 }
 
@@ -182,8 +182,13 @@ pub fn prepare(picture: &Picture, preparation: &Preparation) -> Picture {
     }
 }
 
+/// How far from the middle, as a share of half the width, a levelled picture is kept as it is, and where nothing is left.
+const KEPT: f32 = 0.5;
+const FADED: f32 = 0.8;
+
 /// A grey picture at one contrast: what most pixels of the border have becomes black, and what is furthest from it in the
-/// middle white, so that digits on house walls are all light on dark, as handwritten ones are.
+/// middle white, so that digits on house walls are all light on dark, as handwritten ones are. What stands to the left and right of
+/// the middle, which are other digits, fades away.
 fn level(picture: &Picture) -> Picture {
     let (width, height) = (picture.width(), picture.height());
     let grey: Vec<f32> = picture.rgba().chunks_exact(4).map(|pixel| f32::from(pixel[0])).collect();
@@ -210,8 +215,10 @@ fn level(picture: &Picture) -> Picture {
     let reach = if lean >= 0.0 { light - ground } else { dark - ground };
     let scale = 255.0 / if reach.abs() < 8.0 { 8f32.copysign(reach) } else { reach };
     let mut levelled = picture.clone();
-    for (pixel, value) in levelled.rgba_mut().chunks_exact_mut(4).zip(&grey) {
-        let byte = ((value - ground) * scale).clamp(0.0, 255.0).round() as u8;
+    for (i, (pixel, value)) in levelled.rgba_mut().chunks_exact_mut(4).zip(&grey).enumerate() {
+        let aside = ((2 * (i % width) + 1) as f32 / width as f32 - 1.0).abs();
+        let kept = ((FADED - aside) / (FADED - KEPT)).clamp(0.0, 1.0);
+        let byte = (((value - ground) * scale).clamp(0.0, 255.0) * kept).round() as u8;
         pixel[..3].fill(byte);
     }
     levelled

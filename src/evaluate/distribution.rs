@@ -25,19 +25,22 @@ pub fn pooled_features(network: &Perceptual, images: &Tensor) -> Result<Vec<Vec<
 }
 
 /// The kernel distance of two sets of features (Binkowski et al., ICLR 2018): the unbiased squared maximum mean
-/// discrepancy under the kernel (a . b / d + 1)^3. 0 for two samples of one distribution, on average; it may be a little
-/// below. `None` with fewer than two rows in a set.
+/// discrepancy under the kernel (a . b / d + 1)^3, with features in units of the root mean square of those of `b`, so that
+/// networks of any scale can serve. 0 for two samples of one distribution, on average; it may be a little below. `None`
+/// with fewer than two rows in a set, or where `b` is 0 throughout.
 pub fn kernel_distance(a: &[Vec<f32>], b: &[Vec<f32>]) -> Option<f64> {
+    let values = b.iter().map(Vec::len).sum::<usize>().max(1) as f64;
+    let square = b.iter().flatten().map(|value| f64::from(*value).powi(2)).sum::<f64>() / values;
     let kernel = |x: &[f32], y: &[f32]| {
         let product: f64 = x.iter().zip(y).map(|(x, y)| f64::from(*x) * f64::from(*y)).sum();
-        (product / x.len().max(1) as f64 + 1.0).powi(3)
+        (product / (square * x.len().max(1) as f64) + 1.0).powi(3)
     };
     let within = |set: &[Vec<f32>]| {
         let pairs = (0..set.len()).flat_map(|i| (0..i).map(move |j| (i, j)));
         let sum: f64 = pairs.map(|(i, j)| kernel(&set[i], &set[j])).sum();
         2.0 * sum / (set.len() * (set.len() - 1)) as f64
     };
-    if a.len() < 2 || b.len() < 2 {
+    if a.len() < 2 || b.len() < 2 || square == 0.0 {
         return None;
     }
     let across: f64 = a.iter().flat_map(|x| b.iter().map(move |y| kernel(x, y))).sum();
@@ -103,7 +106,14 @@ mod tests {
         let near = kernel_distance(&rows(150, 0.0, 1), &rows(150, 0.0, 2)).unwrap();
         let far = kernel_distance(&rows(150, 0.0, 1), &rows(150, 1.0, 3)).unwrap();
         let further = kernel_distance(&rows(150, 0.0, 1), &rows(150, 2.0, 3)).unwrap();
-        assert!(near.abs() < 0.2 && far > 1.0 && further > 2.0 * far, "{near} {far} {further}");
+        assert!(near.abs() < 0.2 && far > 0.4 && further > far, "{near} {far} {further}");
+        let larger: Vec<Vec<Vec<f32>>> = [(1.0, 3), (0.0, 1)]
+            .map(|(mean, seed)| {
+                rows(150, mean, seed).into_iter().map(|row| row.iter().map(|v| 1e3 * v).collect()).collect()
+            })
+            .to_vec();
+        let scaled = kernel_distance(&larger[1], &larger[0]).unwrap();
+        assert!((scaled - far).abs() < 1e-3, "{scaled} {far}");
         assert!(kernel_distance(&rows(1, 0.0, 1), &rows(9, 0.0, 1)).is_none());
     }
 

@@ -232,7 +232,7 @@ mod tests {
         let wanted = plain.forward(&small, Statistics::Running).unwrap();
         assert_eq!(
             y.flatten_all().unwrap().to_vec1::<f32>().unwrap(),
-            wanted.flatten_all().unwrap().to_vec1().unwrap()
+            wanted.flatten_all().unwrap().to_vec1::<f32>().unwrap()
         );
     }
 
