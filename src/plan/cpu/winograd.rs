@@ -10,7 +10,7 @@ use super::convolution::{Convolution, Sink, Sums, Way};
 use super::floats::Floats;
 use super::geometry::{Grid, View};
 use super::micro::{MOST_PIXELS, Segment, TileSize};
-use super::pack::{Packed, Source, Unit};
+use super::pack::{Destination, Packed, Source, Unit, What};
 use super::transform::KernelTransform;
 use super::wide::{prefetch, run};
 use crate::ops::kernels::{Shared, with_scratch};
@@ -109,7 +109,7 @@ pub(super) fn transforms_late(
 ) -> bool {
     let bytes = (points * points * views) as f64 * products(source, units) * 4.0;
     match setting.learning {
-        true => bytes > LARGE_KERNELS as f64 / 3.0,
+        true => bytes > LARGE_KERNELS as f64,
         false => bytes > LARGE_KERNELS as f64 && grid.size.0 * grid.size.1 <= FEW_SQUARES * side * side,
     }
 }
@@ -151,12 +151,14 @@ pub(super) fn cost(
     setting.pictures.iter().map(of).sum()
 }
 
-/// Transformed squares: `[points][views and blocks][squares][16]`, the points one cache line further apart than they
-/// need to be, or they would all fall into the same lines of the cache.
+/// Transformed squares: `[points][chunks][tiles][views and blocks of the chunk][squares of a tile][16]`, so that the tiles
+/// of a chunk read one line of memory after the other; the points one cache line further apart than they need to be, or
+/// they would all fall into the same lines of the cache.
 #[derive(Clone, Copy)]
 struct Transformed {
     values: Shared,
-    squares: usize,
+    /// Tiles that there is room for.
+    tiles: usize,
     point: usize,
 }
 
@@ -195,14 +197,28 @@ impl Squares {
         }
     }
 
-    /// Takes other kernels.
-    pub(super) fn repack(&mut self, source: &Source, units: &[Unit]) {
+    /// Where other kernels are put.
+    pub(super) fn destination(&mut self) -> Destination<'_> {
+        let taps = self.points + 1 - self.side;
         match &mut self.kernels {
-            Kernels::Ready(packed) => {
-                source.winograd_again(units, (self.points, self.points + 1 - self.side), &self.views, packed);
-            }
-            Kernels::Late(packed) => source.views_again(units, &self.views, packed),
+            Kernels::Ready(packed) => Destination { what: What::Winograd(&self.views, self.points, taps), packed },
+            Kernels::Late(packed) => Destination { what: What::Views(&self.views), packed },
         }
+    }
+
+    /// Views and blocks of a chunk, which are multiplied together.
+    fn chunks(&self) -> usize {
+        match self.kernels {
+            Kernels::Ready(_) => self.lanes.len(),
+            Kernels::Late(_) => BLOCKS,
+        }
+    }
+
+    /// Where a view's block of a tile lies, among so many tiles.
+    fn tile(&self, block: usize, tile: usize, tiles: usize) -> usize {
+        let chunks = self.chunks();
+        let first = block / chunks * chunks;
+        first * tiles + tile * chunks.min(self.lanes.len() - first) + block - first
     }
 
     fn point(&self, squares: usize) -> usize {
@@ -252,7 +268,7 @@ impl Squares {
 
     pub(super) fn run(&self, conv: &Convolution, count: usize, x: &[f32], sink: Sink, shared: &mut Floats) {
         let all = count * self.writes.len();
-        let few = self.few(conv);
+        let (few, width) = (self.few(conv), conv.kernels.pixels);
         if !self.shares(conv, count) {
             threads::for_each(all.div_ceil(few), |i| {
                 let (start, end) = (i * few, all.min((i + 1) * few));
@@ -260,7 +276,7 @@ impl Squares {
                 let room = self.points * self.points * point;
                 with_scratch(room + self.room(few), |scratch| {
                     let (values, room) = scratch.split_at_mut(room);
-                    let transformed = Transformed { values: Shared(values.as_mut_ptr()), squares: few, point };
+                    let transformed = Transformed { values: Shared(values.as_mut_ptr()), tiles: few / width, point };
                     self.transform(conv, x, (start, end), transformed, 0);
                     for unit in 0..conv.units.len() {
                         self.multiply(conv, unit, transformed, 0, (start, end), sink, room);
@@ -272,7 +288,7 @@ impl Squares {
         let many = self.many(conv, count);
         let point = self.point(many);
         assert!(shared.len() >= self.points * self.points * point);
-        let transformed = Transformed { values: Shared(shared.as_mut_ptr()), squares: many, point };
+        let transformed = Transformed { values: Shared(shared.as_mut_ptr()), tiles: many / width, point };
         for begin in (0..all).step_by(many) {
             let end = all.min(begin + many);
             let group = conv.kernels.pixels;
@@ -298,14 +314,15 @@ impl Squares {
 
     /// Transforms the squares `start..end` to the columns from `column` on.
     fn transform(&self, conv: &Convolution, x: &[f32], (start, end): (usize, usize), to: Transformed, column: usize) {
-        let blocks = conv.inputs.len();
+        let (blocks, width) = (conv.inputs.len(), conv.kernels.pixels);
         for (v, reads) in self.reads.iter().enumerate() {
             for block in 0..blocks {
                 for square in start..end {
                     let (picture, place) = (square / reads.len(), reads[square % reads.len()]);
                     let from =
                         picture * conv.from.image() + (conv.inputs.start + block) * conv.from.plane() + place as usize;
-                    let at = ((v * blocks + block) * to.squares + column + square - start) * LANES;
+                    let (group, place_in) = ((column + square - start) / width, (column + square - start) % width);
+                    let at = (self.tile(v * blocks + block, group, to.tiles) * width + place_in) * LANES;
                     // SAFETY: see the head of the file.
                     unsafe {
                         let (from, to_place) = (x.as_ptr().add(from), to.values.get().add(at));
@@ -335,9 +352,8 @@ impl Squares {
         let count = self.points * self.points;
         let point = blocks * squares * LANES + LANES;
         let (products, chunk) = room.split_at_mut(count * point);
-        let segment = |(i, &length): (usize, &usize)| Segment { offset: (i * from.squares * LANES) as isize, length };
-        let late = matches!(self.kernels, Kernels::Late(_));
-        let chunks = if late { BLOCKS } else { self.lanes.len() };
+        let segment = |(i, &length): (usize, &usize)| Segment { offset: (i * width * LANES) as isize, length };
+        let chunks = self.chunks();
         let taps = self.points + 1 - self.side;
         let mut begin = 0;
         for (i, lanes) in self.lanes.chunks(chunks).enumerate() {
@@ -359,7 +375,6 @@ impl Squares {
             };
             with_segments(lanes.iter().enumerate().map(segment), |segments| {
                 for p in 0..count {
-                    let x = p * from.point + i * chunks * from.squares * LANES + column * LANES;
                     let weights = &kernels[p * stride..][..size];
                     prefetch(&next[next.len() * p / count..next.len() * (p + 1) / count]);
                     for first in (0..squares).step_by(width) {
@@ -368,7 +383,8 @@ impl Squares {
                         let size = TileSize { blocks, half, add: i > 0 };
                         // SAFETY: see the head of the file; the columns beyond the last square hold anything.
                         unsafe {
-                            let x = from.values.get().add(x + first * LANES);
+                            let tile = self.tile(i * chunks, (column + first) / width, from.tiles);
+                            let x = from.values.get().add(p * from.point + tile * width * LANES);
                             let weights = weights.as_ptr();
                             let stride = squares * LANES;
                             (conv.kernels.tile)(size, x, &columns, segments, weights, to.as_mut_ptr(), stride);
