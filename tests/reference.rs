@@ -341,7 +341,7 @@ fn check_inference(rounding: &Rounding) {
         perceptual: Some(Arc::new(perceptual(&case.below("weights.perceptual.")))),
         loss: LossConfig::perceptual(3),
     };
-    let (losses, solver) = infer(&case, Arc::new(networks));
+    let (losses, mut solver) = infer(&case, Arc::new(networks));
     check_trajectory("losses", &losses, &tensor(&case, "out.inference_losses"));
     check_trajectory("z found", &solver.codes().unwrap(), &tensor(&case, "out.z_inference"));
     check_trajectory("x found", &solver.candidates().unwrap().x, &tensor(&case, "out.x_inference"));

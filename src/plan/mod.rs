@@ -14,6 +14,7 @@ pub mod memory;
 pub mod run;
 pub mod service;
 pub mod train;
+pub mod wgpu;
 
 #[cfg(test)]
 pub(crate) mod tests;

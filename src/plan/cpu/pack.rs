@@ -1,12 +1,11 @@
 //! Kernels in the order in which the inner loops read them.
 
 use super::super::layout::LANES;
-use super::floats::Floats;
 use super::geometry::{Tap, View};
-use super::micro::{Kernels, kernels};
-use super::transform::kernel_matrix;
-use super::wide::{Wide, Work, run, transpose};
-use crate::ops::kernels::simd::Simd;
+use crate::ops::simd::tiles::{Kernels, kernels};
+use crate::ops::simd::transform::kernel_matrix;
+use crate::ops::simd::wide::{Wide, Work, run, transpose};
+use crate::ops::simd::{Floats, Simd};
 use crate::ops::{ConvSpec, threads};
 
 /// The most taps of a kernel whose products are saved by Winograd's algorithm.
@@ -62,7 +61,7 @@ impl Packed {
 pub enum What<'a> {
     /// For each unit `[tap][input channel][outputs]`.
     Taps(&'a [Tap]),
-    /// For each unit `[view][input channel][tap][outputs]`: what [`super::transform::KernelTransform`] reads.
+    /// For each unit `[view][input channel][tap][outputs]`: what [`crate::ops::simd::transform::KernelTransform`] reads.
     Views(&'a [View]),
     /// For each unit `[point][view][input channel][outputs]`, transformed for so many points and taps along each axis.
     Winograd(&'a [View], usize, usize),
