@@ -87,7 +87,7 @@ impl Bench {
         }
         let solves = matches!(self.case, Case::SolvePixel | Case::SolveVgg16 | Case::SolveStudent);
         let (device, place) = match self.compute.device {
-            DeviceChoice::Gpu if solves => self.compute.start_solving()?,
+            DeviceChoice::Gpu | DeviceChoice::GpuF16 if solves => self.compute.start_solving()?,
             _ => (self.compute.start()?, SolveOn::Tensors),
         };
         let adapter = match &place {
@@ -118,6 +118,7 @@ impl Bench {
             "batch": self.batch,
             "threads": crate::ops::threads::count(),
             "device": match () {
+                () if self.compute.device == DeviceChoice::GpuF16 => "gpu-f16",
                 () if adapter.is_some() => "gpu",
                 () if device.is_cpu() => "cpu",
                 () if device.is_cuda() => "cuda",

@@ -1,8 +1,9 @@
-//! `counterpart train`: a prior, a perceptual student, a mapping.
+//! `counterpart train`: a prior, a perceptual student, a judge, a mapping.
 
 mod drive;
 mod files;
 pub(super) mod images;
+mod judge;
 mod mapping;
 mod mapping_settings;
 mod options;
@@ -21,6 +22,8 @@ pub enum Train {
     Prior(Box<prior::Prior>),
     /// Trains a small perceptual network that judges as a large one does
     Student(Box<student::TrainStudent>),
+    /// Trains the classifier or regressor that `evaluate` measures translated images with
+    Judge(Box<judge::TrainJudge>),
     /// Trains a mapping from X to Y, and makes a model file
     Mapping(Box<mapping::TrainMapping>),
 }
@@ -34,6 +37,7 @@ impl Train {
         match self {
             Self::Prior(prior) => prior.run(),
             Self::Student(student) => student.run(),
+            Self::Judge(judge) => judge.run(),
             Self::Mapping(mapping) => mapping.run(),
         }
     }
