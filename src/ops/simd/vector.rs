@@ -45,12 +45,9 @@ pub trait Simd: Copy {
     /// Turns the rows of a square into columns.
     #[inline(always)]
     unsafe fn transpose(square: &mut [[f32; 16]; 16]) {
-        for row in 1..16 {
-            for column in 0..row {
-                let value = square[row][column];
-                square[row][column] = square[column][row];
-                square[column][row] = value;
-            }
+        let rows = *square;
+        for (i, column) in square.iter_mut().enumerate() {
+            column.iter_mut().zip(&rows).for_each(|(value, row)| *value = row[i]);
         }
     }
 }

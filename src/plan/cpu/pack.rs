@@ -148,7 +148,7 @@ impl Source<'_> {
                 _ => Vec::new(),
             })
             .collect();
-        let mut pieces: Vec<Vec<(What, &[[f32; 3]], &mut [f32])>> = units.iter().map(|_| Vec::new()).collect();
+        let mut pieces: Vec<Vec<Piece>> = units.iter().map(|_| Vec::new()).collect();
         for (destination, matrix) in destinations.into_iter().zip(&matrices) {
             let mut rest = &mut destination.packed.data[..];
             for (piece, unit) in pieces.iter_mut().zip(destination.packed.starts.windows(2)) {
@@ -164,11 +164,14 @@ impl Source<'_> {
     }
 }
 
+/// One unit's part of a destination: the order, the transform of the kernels if there is one, and the floats.
+type Piece<'a> = (What<'a>, &'a [[f32; 3]], &'a mut [f32]);
+
 /// Packing the kernels of one unit.
 struct Packing<'a, 'b> {
     source: &'a Source<'a>,
     unit: Unit,
-    pieces: &'a mut [(What<'b>, &'b [[f32; 3]], &'b mut [f32])],
+    pieces: &'a mut [Piece<'b>],
 }
 
 impl Work for Packing<'_, '_> {
