@@ -171,11 +171,13 @@ pub(super) fn full_networks(size: usize, device: &Device) -> Result<NetworkSet> 
 }
 
 impl Case {
-    /// Multiply-adds that the convolutions of a case have by definition, for one picture; not counted for training.
+    /// Multiply-adds that the convolutions of a case have by definition, for one picture: the forward passes, and as many
+    /// again for every gradient in a map or in kernels.
     fn multiply_adds(self) -> Option<f64> {
         let (g, t, e) = (104.63e6, 208.19e6, 105.45e6);
         let (vgg16, student) = (1_139.54e6, 39.52e6);
-        // Solving goes forward and back.
+        // A critic has one output instead of E's 200; the gradient in its pictures takes its first layer alone.
+        let (c, c_first) = (103.82e6, 3.15e6);
         match self {
             Self::Generator => Some(g),
             Self::Mapping => Some(t),
@@ -183,7 +185,11 @@ impl Case {
             Self::SolvePixel => Some(2.0 * (g + t)),
             Self::SolveVgg16 => Some(2.0 * (g + t + vgg16)),
             Self::SolveStudent => Some(2.0 * (g + t + student)),
-            Self::TrainMapping | Self::TrainVaeNam | Self::TrainDcgan | Self::Scaling | Self::Ui => None,
+            Self::TrainMapping => Some(2.0 * g + 3.0 * t),
+            Self::TrainVaeNam => Some(2.0 * g + 3.0 * t + 3.0 * e - c_first),
+            // On real and drawn pictures, and once more for the generator.
+            Self::TrainDcgan => Some(3.0 * g + 2.0 * (3.0 * c - c_first) + 2.0 * c),
+            Self::Scaling | Self::Ui => None,
         }
     }
 

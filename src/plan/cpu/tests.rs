@@ -328,8 +328,10 @@ fn gradients_of_kernels_agree_with_their_definition() {
             each_product(spec, (*n, *h, *w), out, |i, j, o| wanted[j] += f64::from(x[i]) * f64::from(grad[o]));
             let wanted: Vec<f32> = wanted.into_iter().map(|value| value as f32).collect();
             let (from, to) = (layout(groups, *h, *w), layout(&[spec.outputs], out.0, out.1));
-            for way in [Way::Direct, Way::Winograd] {
-                let plan = WeightGradient::new(kernels, spec, &from, (&to, 0), way).unwrap();
+            // By tasks, by blocks and by points.
+            let orders = [(Way::Direct, 0, 0), (Way::Winograd, usize::MAX, 0), (Way::Winograd, 0, usize::MAX)];
+            for (way, sums, floats) in orders.into_iter().chain([(Way::Winograd, 0, 0)]) {
+                let plan = WeightGradient::new(kernels, spec, &from, (&to, 0), way).unwrap().limited(sums, floats);
                 let mut found = vec![f32::NAN; wanted.len()];
                 let mut shared = Floats::zeros(plan.shared(*n));
                 let (x, grad) = (laid_out(&from, &x, *n), laid_out(&to, &grad, *n));
