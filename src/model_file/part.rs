@@ -59,7 +59,20 @@ impl<N: Network> Part<N> {
             let config = N::of_weights(&weights).because(unknown)?;
             return Ok(Self { config, weights, about: About::default() });
         }
-        let mut container = Container::open(path)?;
+        Self::read(Container::open(path)?, device)
+    }
+
+    /// Opens a network in memory, as [`Part::open`] does a `.safetensors` file; `name` is what it is called in sentences.
+    ///
+    /// # Errors
+    /// As [`Part::open`].
+    pub fn from_bytes(name: &str, bytes: &[u8], device: &Device) -> Result<Self> {
+        Self::read(Container::from_bytes(name, bytes)?, device)
+    }
+
+    fn read(mut container: Container, device: &Device) -> Result<Self> {
+        let shown = container.name().to_owned();
+        let unknown = || format!("{shown} does not hold a {}.", N::NAME);
         if !container.metadata().contains_key("counterpart.format_version") {
             let names: Vec<String> = container.tensors().keys().cloned().collect();
             let prefixed = names.iter().any(|name| name.starts_with(N::PREFIX));

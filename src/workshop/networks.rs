@@ -18,12 +18,11 @@ const SAMPLES: usize = 12;
 /// serves other domains as well.
 pub(super) fn perceptual_part(device: &Device) -> Result<Option<Part<PerceptualConfig>>> {
     let Some(first) = embedded::all().first() else { return Ok(None) };
-    let model = first.open(device)?;
-    let Some(config) = model.manifest.perceptual.clone() else { return Ok(None) };
-    let training = model.manifest.training.iter().filter(|record| record.stage == "student").cloned().collect();
-    let licence = format!("perceptual network of \"{}\": {}", model.manifest.title, model.manifest.licence);
-    let about = About { training, licence, ..About::default() };
-    Ok(Some(Part { config, weights: model.weights().below("perceptual."), about }))
+    let mut part: Part<PerceptualConfig> = Part::from_bytes(first.id, first.bytes, device)?;
+    let About { training, licence, .. } = &mut part.about;
+    training.retain(|record| record.stage == "student");
+    *licence = format!("perceptual network of {}: {licence}", first.id);
+    Ok(Some(part))
 }
 
 /// The loss that all stages descend.

@@ -1,6 +1,7 @@
 use super::*;
 use crate::model_file::Model;
-use candle_core::Device;
+use crate::nets::Weights;
+use candle_core::{DType, Device, Tensor};
 use std::path::Path;
 
 fn always(_: usize, _: usize) -> bool {
@@ -37,9 +38,10 @@ fn recipe(folder: &Path) -> Recipe {
 
 /// All that can be told apart of a model.
 fn weights(path: &Path) -> Vec<(String, Vec<f32>)> {
-    let model = Model::open(path, &Device::Cpu).unwrap();
-    let mut all: Vec<_> =
-        model.weights().iter().map(|(n, t)| (n.clone(), t.flatten_all().unwrap().to_vec1().unwrap())).collect();
+    let tensors = Weights::open(path, &Device::Cpu).unwrap();
+    let values = |t: &Tensor| t.to_dtype(DType::F32).unwrap().flatten_all().unwrap().to_vec1().unwrap();
+    let mut all: Vec<_> = tensors.iter().map(|(name, tensor)| (name.clone(), values(tensor))).collect();
+    assert!(all.len() > 20, "generator, mapping, encoder and perceptual network");
     all.sort_by(|a, b| a.0.cmp(&b.0));
     all
 }

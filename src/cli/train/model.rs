@@ -51,7 +51,7 @@ pub struct TrainModel {
     #[arg(long)]
     thorough: bool,
     /// Steps of prior, mapping and encoder instead of the preset's
-    #[arg(long, value_name = "N,N,N", value_delimiter = ',', num_args = 3)]
+    #[arg(long, value_name = "N,N,N", value_delimiter = ',')]
     steps: Option<Vec<usize>>,
     #[command(flatten)]
     result: ModelResult,
@@ -106,6 +106,9 @@ impl TrainModel {
     }
 
     pub(super) fn run(self) -> Result<()> {
+        if self.steps.as_ref().is_some_and(|steps| steps.len() != 3) {
+            return Err(Error::new("--steps takes three numbers: the steps of prior, mapping and encoder."));
+        }
         let device = self.compute.start()?;
         interrupt::listen();
         let out = &self.result.out;
