@@ -2,7 +2,7 @@
 
 use crate::{Error, Result};
 use std::io::{ErrorKind, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Writes a file beside its final name and renames it when it is complete and on the disk.
 ///
@@ -30,6 +30,21 @@ pub fn write_beside(path: &Path, bytes: &[u8]) -> Result<()> {
         };
         Error::because(sentence, cause)
     })
+}
+
+/// The folder for what the program can find out again: `$XDG_CACHE_HOME`, `~/.cache`, `~/Library/Caches` or
+/// `%LOCALAPPDATA%`, with a folder of the program's own in it, which may not be there yet. `None` where the system names
+/// none.
+pub fn cache_folder() -> Option<PathBuf> {
+    let named = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    let base = if cfg!(windows) {
+        named("LOCALAPPDATA")
+    } else if cfg!(target_os = "macos") {
+        named("HOME").map(|home| home.join("Library/Caches"))
+    } else {
+        named("XDG_CACHE_HOME").or_else(|| named("HOME").map(|home| home.join(".cache")))
+    };
+    base.map(|base| base.join("counterpart"))
 }
 
 fn replace(path: &Path, folder: &Path, bytes: &[u8]) -> std::io::Result<()> {

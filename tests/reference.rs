@@ -205,23 +205,28 @@ fn reference_mapping_64_eval() {
 fn check_mapping_train(size: usize, rounding: &Rounding) {
     let case = rounding.case(&format!("mapping_{size}_train"));
     let weights = case.below("weights.");
-    let params = Params::trainable(&weights).unwrap();
-    let mapping = Mapping::new(&mapping_config(&weights, size), &params).unwrap();
-    let x = Var::from_tensor(&tensor(&case, "in.x")).unwrap();
-    let y = mapping.forward(&x, Statistics::Batch).unwrap();
-    check("T(x)", &y, &tensor(&case, "out.y"), FORWARD);
-    let gradients = backward(&y, &tensor(&case, "in.cotangent"));
-    check("gradient in x", gradients.get(&x).unwrap(), &tensor(&case, "grad.x"), GRADIENT);
-    let variables = params.vars();
-    let wanted = case.below("grad.weights.");
-    assert_eq!(variables.len(), wanted.len());
-    for (name, variable) in variables {
-        let gradient = gradients.get(&variable).unwrap_or_else(|| panic!("{name} has no gradient"));
-        check(&format!("gradient in {name}"), gradient, &tensor(&wanted, &name), GRADIENT);
-    }
-    let after = params.weights().unwrap();
-    for (name, wanted) in case.below("out.after.").iter() {
-        check(&format!("{name} after"), &tensor(&after, name), wanted, FORWARD);
+    for planned in [false, true] {
+        let params = Params::trainable(&weights).unwrap();
+        let mapping = Mapping::new(&mapping_config(&weights, size), &params).unwrap();
+        let x = Var::from_tensor(&tensor(&case, "in.x")).unwrap();
+        let (y, how) = match planned {
+            true => (plan::train::Training::default().forward(&mapping, &x, 1).unwrap(), "as planned"),
+            false => (mapping.forward(&x, Statistics::Batch).unwrap(), "by operations"),
+        };
+        check(&format!("T(x) {how}"), &y, &tensor(&case, "out.y"), FORWARD);
+        let gradients = backward(&y, &tensor(&case, "in.cotangent"));
+        check(&format!("gradient in x {how}"), gradients.get(&x).unwrap(), &tensor(&case, "grad.x"), GRADIENT);
+        let variables = params.vars();
+        let wanted = case.below("grad.weights.");
+        assert_eq!(variables.len(), wanted.len());
+        for (name, variable) in variables {
+            let gradient = gradients.get(&variable).unwrap_or_else(|| panic!("{name} has no gradient"));
+            check(&format!("gradient in {name} {how}"), gradient, &tensor(&wanted, &name), GRADIENT);
+        }
+        let after = params.weights().unwrap();
+        for (name, wanted) in case.below("out.after.").iter() {
+            check(&format!("{name} after {how}"), &tensor(&after, name), wanted, FORWARD);
+        }
     }
 }
 
@@ -336,7 +341,7 @@ fn check_inference(rounding: &Rounding) {
         perceptual: Some(Arc::new(perceptual(&case.below("weights.perceptual.")))),
         loss: LossConfig::perceptual(3),
     };
-    let (losses, solver) = infer(&case, Arc::new(networks));
+    let (losses, mut solver) = infer(&case, Arc::new(networks));
     check_trajectory("losses", &losses, &tensor(&case, "out.inference_losses"));
     check_trajectory("z found", &solver.codes().unwrap(), &tensor(&case, "out.z_inference"));
     check_trajectory("x found", &solver.candidates().unwrap().x, &tensor(&case, "out.x_inference"));

@@ -3,20 +3,20 @@
 //! The cases and their work are those that a PyTorch script can do too, so that both can be compared: 64x64 pixels,
 //! float32, running statistics except in training, gradients only where a case needs them.
 
-use super::options::{Compute, Json};
+use super::options::{Compute, DeviceChoice, Json};
 use super::train::at_least_one;
 use super::{bench_ui, output};
 use crate::data::{Augmentation, Images};
 use crate::model_file::{LossConfig, Network};
 use crate::nam::train::{Given, NamSettings, NamTrainer, Trainer, VaeNamSettings, VaeNamTrainer};
-use crate::nam::{NetworkSet, SolveSettings, Solver};
+use crate::nam::{NetworkSet, SolveOn, SolveSettings, Solver};
 use crate::nets::weights::{Initialiser, normal_values};
 use crate::nets::{
     Encoder, EncoderConfig, Generator, GeneratorConfig, Mapping, MappingConfig, Params, Perceptual, PerceptualConfig,
     PerceptualKind, Statistics, Weights,
 };
 use crate::ops::process;
-use crate::{Result, nam, plan, prior};
+use crate::{Error, Result, nam, plan, prior};
 use candle_core::{Device, Tensor};
 use clap::{Args, ValueEnum};
 use rand::SeedableRng;
@@ -85,8 +85,16 @@ impl Bench {
         if self.case == Case::Ui {
             return bench_ui::run(self.batch, self.seconds, self.compute.threads, &self.json);
         }
-        let device = self.compute.start()?;
-        let mut step = self.case.prepare(self.batch, &device)?;
+        let solves = matches!(self.case, Case::SolvePixel | Case::SolveVgg16 | Case::SolveStudent);
+        let (device, place) = match self.compute.device {
+            DeviceChoice::Gpu if solves => self.compute.start_solving()?,
+            _ => (self.compute.start()?, SolveOn::Tensors),
+        };
+        let adapter = match &place {
+            SolveOn::Gpu(solvers) => Some(solvers.gpu().identity()),
+            _ => None,
+        };
+        let mut step = self.case.prepare(self.batch, &device, &place)?;
         let mut times = Vec::with_capacity(self.iterations);
         for i in 0..WARM_UP + self.iterations {
             let started = Instant::now();
@@ -100,7 +108,7 @@ impl Bench {
         let median = (times[(times.len() - 1) / 2] + times[times.len() / 2]) / 2.0;
         let case = self.case.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default();
         let peak = process::peak_memory_mb();
-        let work = self.case.multiply_adds().filter(|_| device.is_cpu()).map(|each| {
+        let work = self.case.multiply_adds().filter(|_| device.is_cpu() && adapter.is_none()).map(|each| {
             let rate = each * self.batch as f64 / median;
             (rate, rate / (plan::cpu::kernels().peak() * crate::ops::threads::count() as f64))
         });
@@ -109,7 +117,13 @@ impl Bench {
             "case": case,
             "batch": self.batch,
             "threads": crate::ops::threads::count(),
-            "device": if device.is_cpu() { "cpu" } else if device.is_cuda() { "cuda" } else { "metal" },
+            "device": match () {
+                () if adapter.is_some() => "gpu",
+                () if device.is_cpu() => "cpu",
+                () if device.is_cuda() => "cuda",
+                () => "metal",
+            },
+            "adapter": adapter,
             "iterations": self.iterations,
             "median_s": median,
             "peak_rss_mb": peak,
@@ -148,7 +162,7 @@ impl Case {
     }
 
     /// Everything that is done once; what is left is the step.
-    fn prepare(self, n: usize, device: &Device) -> Result<Step> {
+    fn prepare(self, n: usize, device: &Device, place: &SolveOn) -> Result<Step> {
         let y_values: Vec<f32> = normal(n * 3 * 64 * 64, 1).into_iter().map(|v| (v * 0.4).clamp(-1.0, 1.0)).collect();
         let y = Tensor::from_vec(y_values, (n, 3, 64, 64), device)?;
         let z = Tensor::from_vec(normal(n * LATENT, 2), (n, LATENT), device)?;
@@ -195,8 +209,14 @@ impl Case {
                 let networks =
                     NetworkSet { generator: generator()?, mapping: mapping()?, encoder: None, perceptual, loss };
                 let settings = SolveSettings { at_once: n, ..SolveSettings::default() };
-                let mut solver = Solver::new(Arc::new(networks), &y, z, settings)?;
-                Box::new(move || solver.step().map(drop))
+                let mut solver = Solver::on(Arc::new(networks), &y, z, settings, place)?;
+                // A case that another device computes has not been measured.
+                let stays = |solver: &mut Solver| solver.take_notice().map_or(Ok(()), |notice| Err(Error::new(notice)));
+                stays(&mut solver)?;
+                Box::new(move || {
+                    solver.step()?;
+                    stays(&mut solver)
+                })
             }
             Self::TrainMapping => {
                 let settings = NamSettings { batch: n, steps: usize::MAX, ..NamSettings::default() };
@@ -263,7 +283,7 @@ mod tests {
     #[test]
     fn small_cases_run_more_than_once() {
         for case in [Case::Generator, Case::Mapping, Case::Encoder, Case::SolvePixel] {
-            let mut step = case.prepare(1, &Device::Cpu).unwrap();
+            let mut step = case.prepare(1, &Device::Cpu, &SolveOn::Tensors).unwrap();
             step().unwrap();
             step().unwrap();
         }

@@ -4,10 +4,11 @@ use super::inputs::{Input, Inputs, tensor_of};
 use super::interrupt;
 use super::model::ModelOption;
 use super::options::General;
+use super::output;
 use super::progress::Progress;
 use super::solutions::Solutions;
 use crate::model_file::Model;
-use crate::nam::{Candidates, Solver};
+use crate::nam::{Candidates, SolveOn, Solver};
 use crate::{Error, Result};
 use candle_core::{Device, Tensor};
 use clap::Args;
@@ -33,6 +34,8 @@ pub struct Find {
 pub struct Search {
     /// The model.
     pub model: Arc<Model>,
+    /// Where it is solved.
+    pub place: SolveOn,
     inputs: Vec<Input>,
     device: Device,
     options: Find,
@@ -47,11 +50,11 @@ impl Find {
         if self.out.is_none() && self.general.json.json.is_none() {
             return Err(Error::new("Name where the result goes: --out grid.png, --json FILE, or both."));
         }
-        let device = self.general.compute.start()?;
+        let (device, place) = self.general.compute.start_solving()?;
         let model = self.model.open(&device)?;
         let inputs = self.inputs.read(&model.manifest)?;
         interrupt::listen();
-        Ok(Search { model, inputs, device, options: self })
+        Ok(Search { model, place, inputs, device, options: self })
     }
 }
 
@@ -102,6 +105,7 @@ impl Descent {
     /// When a step fails, or Ctrl-C was pressed.
     pub fn run(&mut self, solver: &mut Solver, steps: usize) -> Result<()> {
         while solver.steps() < steps && !solver.is_settled() {
+            solver.take_notice().iter().for_each(|notice| output::note(notice));
             if interrupt::happened() {
                 return Err(Error::new("Stopped before all counterparts were found; nothing was written."));
             }
@@ -111,6 +115,7 @@ impl Descent {
                 format!("loss {best:.4}")
             });
         }
+        solver.take_notice().iter().for_each(|notice| output::note(notice));
         Ok(())
     }
 }

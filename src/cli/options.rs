@@ -1,14 +1,17 @@
 //! Options that all subcommands share.
 
+use crate::nam::SolveOn;
 use crate::{Because, Error, Result};
 use candle_core::Device;
 use clap::{Args, ValueEnum};
 use std::path::PathBuf;
+use std::sync::Arc;
 
 /// The kind of device that holds the tensors.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum DeviceChoice {
-    /// A GPU that this build supports and this machine has, otherwise the CPU.
+    /// A GPU that this build supports and this machine has, otherwise the CPU; for solving, whichever of the CPU and the
+    /// graphics processor a short measurement finds faster.
     #[default]
     Auto,
     /// The processor.
@@ -17,6 +20,8 @@ pub enum DeviceChoice {
     Cuda,
     /// The Apple GPU (needs a build with the feature `metal`).
     Metal,
+    /// The graphics processor, for solving alone; through Vulkan, Metal or Direct3D 12, in every build.
+    Gpu,
 }
 
 impl DeviceChoice {
@@ -33,6 +38,9 @@ impl DeviceChoice {
         };
         match self {
             Self::Cpu => Ok(Device::Cpu),
+            Self::Gpu => Err(Error::new(
+                "--device gpu is for solving alone (solve, sample --refine, bench solve-...); use --device cpu here.",
+            )),
             Self::Cuda if !cfg!(feature = "cuda") => Err(missing("NVIDIA cards", "cuda")),
             Self::Metal if !cfg!(feature = "metal") => Err(missing("Apple GPUs", "metal")),
             Self::Cuda => {
@@ -76,10 +84,31 @@ impl Compute {
     /// # Errors
     /// As [`DeviceChoice::open`].
     pub fn start(&self) -> Result<Device> {
+        self.set_threads();
+        self.device.open()
+    }
+
+    /// Sets the threads and opens the device for the tensors and the one that solves.
+    ///
+    /// # Errors
+    /// As [`DeviceChoice::open`], and when there is no graphics processor that computes.
+    pub fn start_solving(&self) -> Result<(Device, SolveOn)> {
+        self.set_threads();
+        match self.device {
+            DeviceChoice::Gpu => Ok((Device::Cpu, SolveOn::gpu()?)),
+            DeviceChoice::Auto => {
+                let device = self.device.open()?;
+                let measured = if device.is_cpu() { SolveOn::Measured(Arc::default()) } else { SolveOn::Tensors };
+                Ok((device, measured))
+            }
+            _ => Ok((self.device.open()?, SolveOn::Tensors)),
+        }
+    }
+
+    fn set_threads(&self) {
         if let Some(threads) = self.threads {
             crate::ops::threads::set(usize::from(threads));
         }
-        self.device.open()
     }
 }
 

@@ -26,7 +26,7 @@ impl Sample {
         search.run(("sample", "Sampling"), self.refine.max(1), |y, descent| {
             let mut codes = starting_codes(&**model, y, Starts::Posterior, self.count, search.seed())?;
             if self.refine > 0 {
-                let mut solver = Solver::new(model.clone(), y, codes, SolveSettings::default())?;
+                let mut solver = Solver::on(model.clone(), y, codes, SolveSettings::default(), &search.place)?;
                 descent.run(&mut solver, self.refine)?;
                 codes = solver.best()?.0;
             }

@@ -62,7 +62,7 @@ impl Solve {
         };
         search.run(("solve", "Solving"), self.steps, |y, descent| {
             let codes = starting_codes(&*networks, y, starts, self.starts, search.seed())?;
-            let mut solver = Solver::new(networks.clone(), y, codes, settings)?;
+            let mut solver = Solver::on(networks.clone(), y, codes, settings, &search.place)?;
             descent.run(&mut solver, self.steps)?;
             Ok((candidates(&*networks, y, &solver.best()?.0)?, solver.steps()))
         })

@@ -105,7 +105,7 @@ impl Method for NamMethod {
 
     fn solutions(&mut self) -> Result<Vec<Solution>> {
         let search = self.search()?;
-        let solver = search.solver.as_ref();
+        let solver = search.solver.as_mut();
         // The pictures of the latest step cost nothing, and its losses are those that the curves show.
         let latest = solver.map(Solver::latest).transpose()?.flatten();
         let shown = latest.or_else(|| search.samples.clone());
@@ -116,7 +116,7 @@ impl Method for NamMethod {
     fn scrub(&mut self, start: usize, offsets: &[f32; DIRECTIONS]) -> Result<Solution> {
         let model = self.model()?;
         let search = self.search()?;
-        let codes = match &search.solver {
+        let codes = match &mut search.solver {
             Some(solver) => solver.codes()?,
             None => search.starts.clone(),
         };

@@ -23,7 +23,7 @@ pub fn setup() -> WgpuSetup {
     WgpuSetup::CreateNew(setup)
 }
 
-fn select(
+pub(super) fn select(
     adapters: &[wgpu::Adapter],
     surface: Option<&wgpu::Surface<'_>>,
     low_power: bool,

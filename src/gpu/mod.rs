@@ -1,15 +1,18 @@
-//! How pictures come onto the screen: the choice of adapter, and image views drawn by our own shader.
+//! How pictures come onto the screen: the choice of adapter, and image views drawn by our own shader. Also devices to
+//! compute on ([`compute`]); what is computed there is the business of [`crate::plan::wgpu`].
 //!
 //! Knows no tensors: a view shows [`Picture`]s. A picture behind an `Arc` never changes, so another `Arc` is another
 //! revision, and only then is anything uploaded.
 
 mod adapter;
+pub mod compute;
 mod fill;
 mod program;
 mod software;
 mod views;
 
 pub use adapter::setup;
+pub use eframe::wgpu;
 pub use software::render;
 pub use views::{Painter, SHADERS};
 

@@ -353,8 +353,10 @@ mod tests {
     #[test]
     fn every_shader_file_is_validated() {
         let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("shaders");
-        let files = std::fs::read_dir(folder).unwrap().count();
-        assert_eq!(files, SHADERS.len());
+        let name = |file: std::fs::DirEntry| file.file_name().to_string_lossy().into_owned();
+        let files = std::fs::read_dir(folder).unwrap().map(|file| name(file.unwrap()));
+        // Those of the solver are put together from several files, and validated there.
+        assert_eq!(files.filter(|name| !name.starts_with("solve_")).count(), SHADERS.len());
     }
 
     #[test]

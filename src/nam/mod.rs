@@ -9,8 +9,11 @@ mod codes;
 mod distort;
 pub mod loss;
 mod networks;
+mod on_gpu;
 mod random;
 mod solve;
+mod solve_on;
+mod start;
 pub mod student;
 pub mod train;
 
@@ -21,6 +24,9 @@ pub use codes::{
 pub use loss::Target;
 pub use networks::{NetworkSet, Networks};
 pub use solve::{Settle, SolveSettings, Solver, StepReport};
+pub use solve_on::{Measured, SolveOn};
 
+#[cfg(test)]
+mod gpu_tests;
 #[cfg(test)]
 mod tests;

@@ -3,14 +3,16 @@
 use super::codes::{Against, Candidates, rows as rows_of};
 use super::loss::{self, Target};
 use super::networks::Networks;
+use super::on_gpu::OnGpu;
+use super::solve_on::SolveOn;
+use super::start::{Start, Verdict};
 use crate::nets::Statistics;
-use crate::ops::AdamConfig;
-use crate::ops::RowAdam;
+use crate::ops::{AdamConfig, RowAdam};
 use crate::plan::Found;
+use crate::plan::wgpu::{Outcome, Solvers, State};
 use crate::{Error, Result};
 use candle_core::{Device, Tensor, Var};
 use serde::{Deserialize, Serialize};
-use std::collections::VecDeque;
 use std::sync::Arc;
 
 /// When a start counts as settled: its best loss no longer falls.
@@ -64,26 +66,16 @@ pub struct StepReport {
     pub settled: Vec<bool>,
 }
 
-/// The course of one start.
-#[derive(Clone)]
-struct Start {
-    settled: bool,
-    loss: f32,
-    best: f32,
-    best_code: Vec<f32>,
-    /// The best loss after every step, as far back as the window reaches.
-    recent: VecDeque<f32>,
-    /// G(z) and T(G(z)) of the latest step, `[1, c, s, s]` each.
-    pictures: Option<(Tensor, Tensor)>,
-    /// The same of the step with the lowest loss.
-    best_pictures: Option<(Tensor, Tensor)>,
-}
-
 /// Descends the reconstruction loss of several starts at once, a step at a time. The sum of the losses is descended,
 /// and Adam keeps a state for each, so no start depends on the others.
 pub struct Solver {
     networks: Arc<dyn Networks + Send + Sync>,
-    against: Against,
+    y: Tensor,
+    /// What the tensors' device compares with; made when it is first needed.
+    against: Option<Against>,
+    /// The codes, where a graphics processor descends: those here are then old.
+    gpu: Option<OnGpu>,
+    notice: Option<String>,
     settings: SolveSettings,
     latent: usize,
     device: Device,
@@ -94,7 +86,7 @@ pub struct Solver {
 }
 
 impl Solver {
-    /// Starts at `codes: [n, nz]`, for `y: [1, cy, s, s]` (the same for all) or `[n, cy, s, s]`.
+    /// Starts at `codes: [n, nz]`, for `y: [1, cy, s, s]` (the same for all) or `[n, cy, s, s]`, where the tensors live.
     ///
     /// # Errors
     /// When shapes do not fit the networks, or the loss needs a network that is missing.
@@ -104,6 +96,21 @@ impl Solver {
         codes: Tensor,
         settings: SolveSettings,
     ) -> Result<Self> {
+        Self::on(networks, y, codes, settings, &SolveOn::Tensors)
+    }
+
+    /// As [`Solver::new`], on the device of a choice. Where a graphics processor cannot have the search,
+    /// [`Solver::take_notice`] says why and the tensors' device does.
+    ///
+    /// # Errors
+    /// As [`Solver::new`].
+    pub fn on(
+        networks: Arc<dyn Networks + Send + Sync>,
+        y: &Tensor,
+        codes: Tensor,
+        settings: SolveSettings,
+        place: &SolveOn,
+    ) -> Result<Self> {
         let (count, latent) = codes.dims2()?;
         let wanted = networks.generator().config().latent;
         if count == 0 || latent != wanted {
@@ -112,66 +119,181 @@ impl Solver {
         if y.rank() != 4 || ![1, count].contains(&y.dim(0)?) {
             return Err(Error::new("Solving needs one image, or as many as there are starts."));
         }
-        let against = Against::new(&*networks, y, &codes, true)?;
-        let device = codes.device().clone();
-        let codes: Vec<f32> = codes.flatten_all()?.to_vec1()?;
+        let values: Vec<f32> = codes.flatten_all()?.to_vec1()?;
         let SolveSettings { learning_rate, beta1, beta2, .. } = settings;
         let adam = AdamConfig { learning_rate, beta1, beta2, ..AdamConfig::default() };
-        let start = |code: &[f32]| Start {
-            settled: false,
-            loss: f32::NAN,
-            best: f32::INFINITY,
-            best_code: code.to_vec(),
-            recent: VecDeque::new(),
-            pictures: None,
-            best_pictures: None,
-        };
-        let starts = codes.chunks_exact(latent).map(start).collect();
-        Ok(Self {
-            against,
+        let mut solver = Self {
+            y: y.clone(),
+            against: None,
+            gpu: None,
+            notice: None,
             settings,
             latent,
-            device,
+            device: codes.device().clone(),
             adam: RowAdam::new(count, latent, adam),
-            codes,
-            starts,
+            starts: values.chunks_exact(latent).map(Start::new).collect(),
+            codes: values,
             step: 0,
             networks,
-        })
+        };
+        if let Some(solvers) = place.choose(&solver.networks, y, &codes, settings) {
+            match solver.on_gpu(&solvers, adam) {
+                Ok(gpu) => solver.gpu = Some(gpu),
+                Err(error) => solver.notice = Some(format!("{error} The CPU computes instead.")),
+            }
+        }
+        if solver.gpu.is_none() {
+            solver.against()?;
+        }
+        Ok(solver)
     }
 
-    /// One step of every start that has not settled.
+    fn on_gpu(&self, solvers: &Solvers, adam: AdamConfig) -> Result<OnGpu> {
+        let networks = &self.networks;
+        let count = self.starts.len();
+        let at_once = count.min(self.settings.at_once.max(1));
+        let (generator, mapping) = (networks.generator(), networks.mapping());
+        let plan = solvers.plan(generator, mapping, networks.perceptual(), networks.loss(), at_once)?;
+        OnGpu::new(plan, &self.y, &self.codes, count, adam)
+    }
+
+    /// What the codes are compared with where the tensors live.
+    fn against(&mut self) -> Result<&Against> {
+        if self.against.is_none() {
+            let codes = Tensor::from_slice(&self.codes, (self.starts.len(), self.latent), &self.device)?;
+            self.against = Some(Against::new(&*self.networks, &self.y, &codes, true)?);
+        }
+        self.against.as_ref().ok_or_else(|| Error::new("There is nothing to compare the codes with."))
+    }
+
+    /// Whether a graphics processor descends.
+    pub fn is_on_gpu(&self) -> bool {
+        self.gpu.is_some()
+    }
+
+    /// What a person should know of where this is computed, said once: why a graphics processor does not.
+    pub fn take_notice(&mut self) -> Option<String> {
+        self.notice.take()
+    }
+
+    /// One step of every start that has not settled. When a graphics processor fails, the steps since its state was
+    /// last read back are taken again where the tensors live, and the search goes on there.
     ///
     /// # Errors
     /// When the computation fails; the codes are then those of before, or moved for some starts only.
     pub fn step(&mut self) -> Result<StepReport> {
         let active: Vec<usize> = (0..self.starts.len()).filter(|&i| !self.starts[i].settled).collect();
-        for rows in active.chunks(self.settings.at_once.max(1)) {
-            self.step_rows(rows)?;
+        let done = match self.step_on_gpu(&active) {
+            Ok(done) => done,
+            Err(error) => {
+                self.leave_gpu(&error)?;
+                false
+            }
+        };
+        if !done {
+            for rows in active.chunks(self.settings.at_once.max(1)) {
+                self.step_rows(rows)?;
+            }
         }
         self.step += 1;
-        Ok(StepReport {
+        Ok(self.step_report())
+    }
+
+    /// What the latest step did.
+    pub fn step_report(&self) -> StepReport {
+        StepReport {
             step: self.step,
             losses: self.starts.iter().map(|start| start.loss).collect(),
             settled: self.starts.iter().map(|start| start.settled).collect(),
-        })
+        }
+    }
+
+    /// A step on the graphics processor, if one descends.
+    fn step_on_gpu(&mut self, active: &[usize]) -> Result<bool> {
+        let Some(gpu) = &mut self.gpu else { return Ok(false) };
+        if active.is_empty() {
+            return Ok(true);
+        }
+        let images = rows_of(self.y.dim(0)?, active.iter().copied());
+        let pairs: Vec<[usize; 2]> = active.iter().zip(images).map(|(&row, image)| [row, image]).collect();
+        let outcomes = gpu.step(&pairs)?;
+        for &row in active {
+            let Outcome { loss, sound } = outcomes[row];
+            gpu.decide(row, self.starts[row].judge(loss, sound, self.settings.settle, self.step));
+        }
+        Ok(true)
+    }
+
+    /// Goes on where the tensors live: from the state that was read back last, and the steps since then once more.
+    fn leave_gpu(&mut self, error: &Error) -> Result<()> {
+        let Some(gone) = self.gpu.take() else { return Ok(()) };
+        self.notice = Some(format!("{error} The search goes on with the CPU from where it was."));
+        let nz = self.latent;
+        let record = gone.into_record();
+        let State { codes, first, second, best } = record.state;
+        self.codes = codes;
+        self.adam.restore(first, second, record.steps)?;
+        for (start, code) in self.starts.iter_mut().zip(best.chunks_exact(nz)) {
+            start.best_code.copy_from_slice(code);
+        }
+        for step in record.since {
+            for part in step.chunks(self.settings.at_once.max(1)) {
+                let rows: Vec<usize> = part.iter().map(|(row, _)| *row).collect();
+                let found = self.evaluate(&rows)?;
+                for (i, &(row, decision)) in part.iter().enumerate() {
+                    self.starts[row].pictures = Some(found.pictures(i)?);
+                    let verdict = Verdict { improved: decision.keep, settles: decision.restore };
+                    self.follow(row, verdict, &found.gradient[i * nz..(i + 1) * nz]);
+                }
+            }
+        }
+        if self.step == 0 {
+            return Ok(());
+        }
+        // The pictures of the best codes, which were on the device.
+        let now = std::mem::take(&mut self.codes);
+        self.codes = self.starts.iter().flat_map(|start| start.best_code.iter().copied()).collect();
+        let rows: Vec<usize> = (0..self.starts.len()).collect();
+        for rows in rows.chunks(self.settings.at_once.max(1)) {
+            let found = self.evaluate(rows)?;
+            for (i, &row) in rows.iter().enumerate() {
+                let start = &mut self.starts[row];
+                start.best_pictures = Some(found.pictures(i)?);
+                if start.settled {
+                    start.pictures.clone_from(&start.best_pictures);
+                }
+            }
+        }
+        self.codes = now;
+        Ok(())
     }
 
     fn step_rows(&mut self, rows: &[usize]) -> Result<()> {
         let nz = self.latent;
-        let values: Vec<f32> = rows.iter().flat_map(|&row| &self.codes[row * nz..(row + 1) * nz]).copied().collect();
-        let found = match &self.against {
-            Against::Plan(solving, targets, images) => {
-                solving.run(&values, targets, &rows_of(*images, rows.iter().copied()), true)?
-            }
-            Against::Operations(target) => self.descend(target, values, rows)?,
-        };
-        let Found { x, reconstruction, losses, gradient } = found;
+        let found = self.evaluate(rows)?;
         for (i, &row) in rows.iter().enumerate() {
-            self.starts[row].pictures = Some((x.narrow(0, i, 1)?, reconstruction.narrow(0, i, 1)?));
-            self.move_row(row, losses[i], &gradient[i * nz..(i + 1) * nz]);
+            let gradient = &found.gradient[i * nz..(i + 1) * nz];
+            let start = &mut self.starts[row];
+            start.pictures = Some(found.pictures(i)?);
+            let sound = gradient.iter().all(|g| g.is_finite());
+            let verdict = start.judge(found.losses[i], sound, self.settings.settle, self.step);
+            self.follow(row, verdict, gradient);
         }
         Ok(())
+    }
+
+    /// Pictures, losses and gradients of these rows, where the tensors live.
+    fn evaluate(&mut self, rows: &[usize]) -> Result<Found> {
+        let nz = self.latent;
+        let values: Vec<f32> = rows.iter().flat_map(|&row| &self.codes[row * nz..(row + 1) * nz]).copied().collect();
+        self.against()?;
+        match &self.against {
+            Some(Against::Plan(solving, targets, images)) => {
+                solving.run(&values, targets, &rows_of(*images, rows.iter().copied()), true)
+            }
+            Some(Against::Operations(target)) => self.descend(target, values, rows),
+            None => Err(Error::new("There is nothing to compare the codes with.")),
+        }
     }
 
     /// Pictures, losses and gradients by the operations themselves.
@@ -189,27 +311,15 @@ impl Solver {
         Ok(Found { x: x.detach(), reconstruction: reconstruction.detach(), losses: losses.to_vec1()?, gradient })
     }
 
-    /// Takes note of a start's loss, then moves its code or lets it settle where its loss was lowest.
-    fn move_row(&mut self, row: usize, loss: f32, gradient: &[f32]) {
+    /// Does with a code what its loss has decided: moves it, or lets it settle where its loss was lowest.
+    fn follow(&mut self, row: usize, verdict: Verdict, gradient: &[f32]) {
         let place = row * self.latent..(row + 1) * self.latent;
         let start = &mut self.starts[row];
-        start.loss = loss;
-        if loss < start.best {
-            start.best = loss;
+        if verdict.improved {
             start.best_code.copy_from_slice(&self.codes[place.clone()]);
             start.best_pictures.clone_from(&start.pictures);
         }
-        // A code that has left the numbers never comes back: it stays where it was best.
-        let lost = !loss.is_finite() || gradient.iter().any(|g| !g.is_finite());
-        let still = self.settings.settle.is_some_and(|settle| {
-            start.recent.push_back(start.best);
-            let before = if start.recent.len() > settle.window { start.recent.pop_front() } else { None };
-            self.step + 1 >= settle.minimum_steps
-                && before.is_some_and(|before| before - start.best < settle.tolerance * before)
-        });
-        if lost || still {
-            start.settled = true;
-            start.loss = start.best;
+        if verdict.settles {
             start.pictures.clone_from(&start.best_pictures);
             self.codes[place].copy_from_slice(&start.best_code);
         } else {
@@ -227,20 +337,33 @@ impl Solver {
         self.step
     }
 
+    /// The codes as they are now and those of the lowest losses, `[n, nz]` each.
+    fn state(&mut self) -> Result<[Vec<f32>; 2]> {
+        if let Some(gpu) = &mut self.gpu {
+            match gpu.state() {
+                Ok(State { codes, best, .. }) => return Ok([codes, best]),
+                Err(error) => self.leave_gpu(&error)?,
+            }
+        }
+        let best = self.starts.iter().flat_map(|start| start.best_code.iter().copied()).collect();
+        Ok([self.codes.clone(), best])
+    }
+
     /// The codes as they are now, `[n, nz]`.
     ///
     /// # Errors
     /// When the device has no room.
-    pub fn codes(&self) -> Result<Tensor> {
-        Ok(Tensor::from_slice(&self.codes, (self.starts.len(), self.latent), &self.device)?)
+    pub fn codes(&mut self) -> Result<Tensor> {
+        let [codes, _] = self.state()?;
+        Ok(Tensor::from_vec(codes, (self.starts.len(), self.latent), &self.device)?)
     }
 
     /// The code of the lowest loss of every start so far, `[n, nz]`, and these losses.
     ///
     /// # Errors
     /// When the device has no room.
-    pub fn best(&self) -> Result<(Tensor, Vec<f32>)> {
-        let values: Vec<f32> = self.starts.iter().flat_map(|start| start.best_code.iter().copied()).collect();
+    pub fn best(&mut self) -> Result<(Tensor, Vec<f32>)> {
+        let [_, values] = self.state()?;
         let codes = Tensor::from_vec(values, (self.starts.len(), self.latent), &self.device)?;
         Ok((codes, self.starts.iter().map(|start| start.best).collect()))
     }
@@ -249,24 +372,37 @@ impl Solver {
     ///
     /// # Errors
     /// When the computation fails.
-    pub fn candidates(&self) -> Result<Candidates> {
-        self.against.candidates(&*self.networks, &self.codes()?)
+    pub fn candidates(&mut self) -> Result<Candidates> {
+        let (codes, networks) = (self.codes()?, self.networks.clone());
+        self.against()?.candidates(&*networks, &codes)
     }
 
-    /// The candidates that the latest step saw, before it moved the codes: those that its report speaks of, at no
-    /// cost. `None` before the first step.
+    /// The candidates that the latest step saw, before it moved the codes: those that its report speaks of. They cost
+    /// nothing but their way from a graphics processor, where one descends. `None` before the first step.
     ///
     /// # Errors
     /// When the device has no room.
-    pub fn latest(&self) -> Result<Option<Candidates>> {
+    pub fn latest(&mut self) -> Result<Option<Candidates>> {
+        let losses = self.starts.iter().map(|start| start.loss).collect();
+        if let Some(gpu) = self.gpu.as_mut().filter(|_| self.step > 0) {
+            match gpu.pictures() {
+                Ok([x, reconstruction]) => {
+                    let count = self.starts.len();
+                    let picture = |values: Vec<f32>, config: (usize, usize)| {
+                        let (channels, size) = config;
+                        Tensor::from_vec(values, (count, channels, size, size), &self.device)
+                    };
+                    let (g, t) = (self.networks.generator().config(), self.networks.mapping().config());
+                    let reconstruction = picture(reconstruction, (t.outputs, t.size))?;
+                    return Ok(Some(Candidates { x: picture(x, (g.channels, g.size))?, reconstruction, losses }));
+                }
+                Err(error) => self.leave_gpu(&error)?,
+            }
+        }
         let pictures: Option<Vec<_>> = self.starts.iter().map(|start| start.pictures.as_ref()).collect();
         let Some(pictures) = pictures else { return Ok(None) };
         let x: Vec<&Tensor> = pictures.iter().map(|(x, _)| x).collect();
         let reconstruction: Vec<&Tensor> = pictures.iter().map(|(_, reconstruction)| reconstruction).collect();
-        Ok(Some(Candidates {
-            x: Tensor::cat(&x, 0)?,
-            reconstruction: Tensor::cat(&reconstruction, 0)?,
-            losses: self.starts.iter().map(|start| start.loss).collect(),
-        }))
+        Ok(Some(Candidates { x: Tensor::cat(&x, 0)?, reconstruction: Tensor::cat(&reconstruction, 0)?, losses }))
     }
 }

@@ -47,7 +47,7 @@ pub(super) fn small_networks(loss: LossConfig) -> NetworkSet {
     }
 }
 
-fn drawing(seed: u64) -> Tensor {
+pub(super) fn drawing(seed: u64) -> Tensor {
     let values = random::normals(&mut random::source(seed, random::Purpose::Pairs, 2), 3 * 32 * 32);
     Tensor::from_vec(
         values.iter().map(|v| (v * 0.4).clamp(-1.0, 1.0)).collect::<Vec<_>>(),
@@ -57,7 +57,7 @@ fn drawing(seed: u64) -> Tensor {
     .unwrap()
 }
 
-fn largest_difference(a: &Tensor, b: &Tensor) -> f32 {
+pub(super) fn largest_difference(a: &Tensor, b: &Tensor) -> f32 {
     (a - b).unwrap().abs().unwrap().max_all().unwrap().to_scalar().unwrap()
 }
 

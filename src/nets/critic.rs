@@ -1,7 +1,7 @@
 //! The critic D, the mirror of the generator: plain (DCGAN) or with spectral normalisation (SN-GAN: Miyato et al.,
 //! ICLR 2018). Its body is also the encoder of VAE-NAM.
 
-use super::layers::{ConvBlock, Statistics};
+use super::layers::{ConvBlock, Statistics, TrainingLayer};
 use super::spectral::SpectralConv;
 use super::weights::Initialiser;
 use super::{Params, Weights};
@@ -80,7 +80,7 @@ impl CriticConfig {
     }
 }
 
-enum Layer {
+enum Step {
     Block(ConvBlock),
     Spectral(SpectralConv),
 }
@@ -88,7 +88,7 @@ enum Layer {
 /// D: pictures to `outputs` values each.
 pub struct Critic {
     config: CriticConfig,
-    layers: Vec<Layer>,
+    layers: Vec<Step>,
 }
 
 impl Critic {
@@ -105,10 +105,10 @@ impl Critic {
             let main = params.pp("main");
             let conv = main.pp(index);
             if config.spectral {
-                Ok(Layer::Spectral(SpectralConv::new(spec, &conv, activation)?))
+                Ok(Step::Spectral(SpectralConv::new(spec, &conv, activation)?))
             } else {
                 let norm = norm.map(|norm| main.pp(norm));
-                Ok(Layer::Block(ConvBlock::new(spec, &conv, norm.as_ref(), activation)?))
+                Ok(Step::Block(ConvBlock::new(spec, &conv, norm.as_ref(), activation)?))
             }
         };
         Ok(Self { config: config.clone(), layers: specs.iter().enumerate().map(build).collect::<Result<_>>()? })
@@ -119,13 +119,25 @@ impl Critic {
         &self.config
     }
 
+    /// What the layers consist of in training; `None` where one is frozen.
+    ///
+    /// # Errors
+    /// When the computation fails.
+    pub fn training_layers(&self) -> Result<Option<Vec<TrainingLayer>>> {
+        let layer = |step: &Step| match step {
+            Step::Block(block) => Ok(block.layer()),
+            Step::Spectral(conv) => conv.layer().map(Some),
+        };
+        self.layers.iter().map(layer).collect()
+    }
+
     /// The layers in order; `None` where a layer is normalised by its spectrum.
     pub fn blocks(&self) -> Option<Vec<&ConvBlock>> {
         self.layers
             .iter()
             .map(|layer| match layer {
-                Layer::Block(block) => Some(block),
-                Layer::Spectral(_) => None,
+                Step::Block(block) => Some(block),
+                Step::Spectral(_) => None,
             })
             .collect()
     }
@@ -138,8 +150,8 @@ impl Critic {
         let mut h = x.clone();
         for layer in &self.layers {
             h = match layer {
-                Layer::Block(block) => block.forward(&h, statistics)?,
-                Layer::Spectral(conv) => conv.forward(&h)?,
+                Step::Block(block) => block.forward(&h, statistics)?,
+                Step::Spectral(conv) => conv.forward(&h)?,
             };
         }
         Ok(h.flatten_from(1)?)
@@ -151,8 +163,8 @@ impl Critic {
     /// When the computation fails.
     pub fn iterate_power(&self) -> Result<()> {
         self.layers.iter().try_for_each(|layer| match layer {
-            Layer::Spectral(conv) => conv.iterate_power(),
-            Layer::Block(_) => Ok(()),
+            Step::Spectral(conv) => conv.iterate_power(),
+            Step::Block(_) => Ok(()),
         })
     }
 }

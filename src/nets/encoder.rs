@@ -105,7 +105,19 @@ impl Encoder {
     /// # Errors
     /// When the images have another shape.
     pub fn forward(&self, y: &Tensor, statistics: Statistics) -> Result<Posterior> {
-        let both = self.body.forward(y, statistics)?; // [n, 2 nz]
+        self.posterior(&self.body.forward(y, statistics)?)
+    }
+
+    /// The network below the posterior.
+    pub fn body(&self) -> &Critic {
+        &self.body
+    }
+
+    /// The posteriors that the outputs `[n, 2 nz]` of the body stand for.
+    ///
+    /// # Errors
+    /// When the shapes do not fit.
+    pub fn posterior(&self, both: &Tensor) -> Result<Posterior> {
         let nz = self.config.latent;
         Ok(Posterior { mu: both.narrow(1, 0, nz)?.contiguous()?, log_var: both.narrow(1, nz, nz)?.contiguous()? })
     }

@@ -36,11 +36,26 @@ pub struct TrainableConv {
     activation: Activation,
 }
 
-struct BatchNorm {
+/// A trainable batch normalisation.
+#[derive(Clone)]
+pub struct BatchNorm {
     gamma: Tensor,
     beta: Tensor,
     mean: Var,
     variance: Var,
+}
+
+/// What a layer consists of in training: a convolution without bias, and what follows it.
+#[derive(Clone)]
+pub struct TrainingLayer {
+    /// The geometry.
+    pub spec: ConvSpec,
+    /// The kernels, of the shape [`ConvSpec::weight_shape`].
+    pub weight: Tensor,
+    /// The normalisation by the statistics of the batch.
+    pub norm: Option<BatchNorm>,
+    /// The activation.
+    pub activation: Activation,
 }
 
 impl ConvBlock {
@@ -63,6 +78,16 @@ impl ConvBlock {
         Ok(Self::Trainable(TrainableConv { spec: *spec, weight, bias, norm, activation }))
     }
 
+    /// What the block consists of in training; `None` where it is frozen or has a bias.
+    pub fn layer(&self) -> Option<TrainingLayer> {
+        match self {
+            Self::Trainable(TrainableConv { spec, weight, bias: None, norm, activation }) => {
+                Some(TrainingLayer { spec: *spec, weight: weight.clone(), norm: norm.clone(), activation: *activation })
+            }
+            _ => None,
+        }
+    }
+
     /// `[n, inputs, h, w]` to `[n, outputs, h', w']`. Frozen blocks always use running statistics.
     ///
     /// # Errors
@@ -81,7 +106,7 @@ impl TrainableConv {
             let scales = (&norm.gamma, &norm.beta);
             let (y, mean, variance) =
                 ops::conv_batch_norm(&self.spec, x, &self.weight, scales, EPSILON, self.activation)?;
-            norm.follow(&y, &mean, &variance)?;
+            norm.follow_batch(&y, &mean, &variance)?;
             return Ok(y);
         }
         let y = self.spec.apply(x, &self.weight, self.bias.as_ref())?;
@@ -110,14 +135,32 @@ impl BatchNorm {
 
     fn batch(&self, x: &Tensor, activation: Activation) -> Result<Tensor> {
         let (y, mean, variance) = ops::batch_norm(x, &self.gamma, &self.beta, EPSILON, activation)?;
-        self.follow(x, &mean, &variance)?;
+        self.follow_batch(x, &mean, &variance)?;
         Ok(y)
     }
 
-    /// Moves the running statistics towards those of a batch of this shape.
-    fn follow(&self, batch: &Tensor, mean: &Tensor, variance: &Tensor) -> Result<()> {
+    fn follow_batch(&self, batch: &Tensor, mean: &Tensor, variance: &Tensor) -> Result<()> {
         let (n, _, h, w) = batch.dims4()?;
-        let count = (n * h * w) as f64;
+        self.follow(n * h * w, mean, variance)
+    }
+
+    /// The scales and shifts, `[channels]` each.
+    pub fn scales(&self) -> (&Tensor, &Tensor) {
+        (&self.gamma, &self.beta)
+    }
+
+    /// Added to variances.
+    pub fn epsilon(&self) -> f64 {
+        EPSILON
+    }
+
+    /// Moves the running statistics towards the means and biased variances `[channels]` of a batch of `count` values a
+    /// channel.
+    ///
+    /// # Errors
+    /// When the shapes do not fit.
+    pub fn follow(&self, count: usize, mean: &Tensor, variance: &Tensor) -> Result<()> {
+        let count = count as f64;
         let unbiased = (variance * (count / (count - 1.0).max(1.0)))?;
         for (running, now) in [(&self.mean, mean), (&self.variance, &unbiased)] {
             running.set(&((running.as_detached_tensor() * (1.0 - MOMENTUM))? + (now * MOMENTUM)?)?)?;

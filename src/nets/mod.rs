@@ -22,7 +22,7 @@ pub use checkpoint::Checkpoint;
 pub use critic::{Critic, CriticConfig};
 pub use encoder::{Encoder, EncoderConfig, Posterior};
 pub use generator::{Generator, GeneratorConfig};
-pub use layers::{ConvBlock, Statistics};
+pub use layers::{ConvBlock, Statistics, TrainingLayer};
 pub use mapping::{Mapping, MappingConfig};
 pub use params::Params;
 pub use perceptual::{Perceptual, PerceptualConfig, PerceptualKind};

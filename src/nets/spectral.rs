@@ -2,6 +2,7 @@
 //! iteration a step follows.
 
 use super::Params;
+use super::layers::TrainingLayer;
 use crate::ops::{self, Activation, ConvSpec};
 use crate::{Error, Result};
 use candle_core::{Tensor, Var};
@@ -60,17 +61,29 @@ impl SpectralConv {
         Ok(())
     }
 
-    /// `[n, inputs, h, w]` to `[n, outputs, h', w']`, activated. The gradient sees the division by the singular
-    /// value, with its vectors held fixed, as the paper's.
+    /// What the layer consists of in training.
+    ///
+    /// # Errors
+    /// When the computation fails.
+    pub fn layer(&self) -> Result<TrainingLayer> {
+        Ok(TrainingLayer { spec: self.spec, weight: self.normalised()?, norm: None, activation: self.activation })
+    }
+
+    /// The kernels divided by their singular value. The gradient sees the division, with the singular vectors held
+    /// fixed, as the paper's.
+    fn normalised(&self) -> Result<Tensor> {
+        let left = unit(&self.left())?;
+        let right = self.right(&left)?.t()?.contiguous()?; // [columns, 1]
+        let sigma = left.unsqueeze(0)?.matmul(&self.weight.flatten_from(1)?)?.matmul(&right)?;
+        Ok(self.weight.broadcast_div(&(sigma.reshape((1, 1, 1, 1))? + 1e-12)?)?)
+    }
+
+    /// `[n, inputs, h, w]` to `[n, outputs, h', w']`, activated.
     ///
     /// # Errors
     /// When the input does not fit.
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        let left = unit(&self.left())?;
-        let right = self.right(&left)?.t()?.contiguous()?; // [columns, 1]
-        let sigma = left.unsqueeze(0)?.matmul(&self.weight.flatten_from(1)?)?.matmul(&right)?;
-        let weight = self.weight.broadcast_div(&(sigma.reshape((1, 1, 1, 1))? + 1e-12)?)?;
-        let y = self.spec.apply(x, &weight, None)?;
+        let y = self.spec.apply(x, &self.normalised()?, None)?;
         Ok(ops::activate(&y, self.activation)?)
     }
 }

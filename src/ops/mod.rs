@@ -12,7 +12,7 @@ mod blend;
 pub mod composed;
 mod conv;
 mod conv_norm;
-mod cpu;
+pub(crate) mod cpu;
 mod elementwise;
 pub(crate) mod kernels;
 mod norm;

@@ -25,7 +25,7 @@ fn conv_of(conv: &FrozenConv) -> Conv {
 }
 
 /// Adds a convolution to a map of its own, or to a place that is there.
-fn add_conv(graph: &mut Graph, conv: Conv, from: usize, to: Option<Place>) -> Option<Place> {
+pub(super) fn add_conv(graph: &mut Graph, conv: Conv, from: usize, to: Option<Place>) -> Option<Place> {
     let (height, width) = (graph.maps[from].height, graph.maps[from].width);
     let size = (conv.spec.output_side(height).ok()?, conv.spec.output_side(width).ok()?);
     let to = to.unwrap_or_else(|| Place { map: graph.map(vec![conv.spec.outputs], size), group: 0 });
@@ -102,7 +102,7 @@ fn add_chain<'a>(
 }
 
 /// The maps that the scales of T read, and the place among them where its input is put.
-fn add_pyramid(graph: &mut Graph, mapping: &Mapping) -> Option<(Vec<usize>, Place)> {
+pub(super) fn add_pyramid(graph: &mut Graph, mapping: &Mapping) -> Option<(Vec<usize>, Place)> {
     let config = mapping.config();
     let filters = config.filters().ok()?;
     let map = |i: usize| {
@@ -115,24 +115,37 @@ fn add_pyramid(graph: &mut Graph, mapping: &Mapping) -> Option<(Vec<usize>, Plac
     Some((maps, Place { map: last, group }))
 }
 
-/// T, on maps that [`add_pyramid`] made.
-fn add_mapping(graph: &mut Graph, mapping: &Mapping, maps: &[usize], x: Place) -> Option<Place> {
+/// The frozen convolutions of T: those of its scales, and the last one.
+fn mapping_convs(mapping: &Mapping) -> Option<Vec<Conv>> {
+    let (scales, head) = mapping.layers();
+    scales.iter().chain([head]).map(|block| Some(conv_of(frozen(block)?))).collect()
+}
+
+/// T, on maps that [`add_pyramid`] made, by these convolutions.
+pub(super) fn add_mapping(
+    graph: &mut Graph,
+    mapping: &Mapping,
+    convs: Vec<Conv>,
+    maps: &[usize],
+    x: Place,
+) -> Option<Place> {
     let mut finer = x;
     for &map in maps.iter().rev().skip(1) {
         let to = Place { map, group: graph.maps[map].groups.len() - 1 };
         graph.nodes.push(Node::Resample { how: Resample::AveragePool, from: finer, to });
         finer = to;
     }
-    let (scales, head) = mapping.layers();
+    let mut scales = convs;
+    let head = scales.pop()?;
     let mut state = None;
-    for (scale, &map) in scales.iter().zip(maps) {
+    for (scale, &map) in scales.into_iter().zip(maps) {
         if let Some(coarse) = state {
             let to = Place { map, group: 0 };
             graph.nodes.push(Node::Resample { how: Resample::Bilinear, from: coarse, to });
         }
-        state = Some(add_conv(graph, conv_of(frozen(scale)?), map, None)?);
+        state = Some(add_conv(graph, scale, map, None)?);
     }
-    let y = add_conv(graph, conv_of(frozen(head)?), state?.map, None)?;
+    let y = add_conv(graph, head, state?.map, None)?;
     if !mapping.config().skip {
         return Some(y);
     }
@@ -197,7 +210,7 @@ pub fn solving(
     let mut graph = Graph::default();
     let (maps, x) = add_pyramid(&mut graph, mapping)?;
     add_generator(&mut graph, generator, Some(x))?;
-    let y = add_mapping(&mut graph, mapping, &maps, x)?;
+    let y = add_mapping(&mut graph, mapping, mapping_convs(mapping)?, &maps, x)?;
     graph.results = vec![x, y];
     let count = parts.iter().filter_map(|part| part.level).max().map_or(0, |last| last + 1);
     let levels = if count > 0 { add_perceptual(&mut graph, perceptual?, y, count)? } else { Vec::new() };
@@ -245,7 +258,7 @@ pub fn mapping(mapping: &Mapping) -> Option<Graph> {
     let mut graph = Graph::default();
     let (maps, x) = add_pyramid(&mut graph, mapping)?;
     graph.input = Some(x);
-    let y = add_mapping(&mut graph, mapping, &maps, x)?;
+    let y = add_mapping(&mut graph, mapping, mapping_convs(mapping)?, &maps, x)?;
     graph.results = vec![y];
     Some(graph)
 }

@@ -4,6 +4,7 @@
 //! backward, on the kernels of [`cpu`] over the layout of [`layout`], in memory shared as [`memory`] plans it. What a
 //! graph cannot say (another device, other losses, some perceptual networks) stays with the operations of
 //! [`crate::ops`], with the same results. [`service`] keeps the plans of the models in use.
+//! Networks that learn are planned by [`train`].
 
 pub mod build;
 pub mod cpu;
@@ -12,9 +13,11 @@ pub mod layout;
 pub mod memory;
 pub mod run;
 pub mod service;
+pub mod train;
+pub mod wgpu;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub use run::{Plan, Targets, Workspace};
 pub use service::{Found, Solving, encode, generate, map};

@@ -76,7 +76,7 @@ impl Workspace {
 }
 
 /// The values of a contiguous f32 tensor on the CPU, copied; `None` where it is something else.
-fn values(tensor: &Tensor) -> Option<Vec<f32>> {
+pub(super) fn values(tensor: &Tensor) -> Option<Vec<f32>> {
     tensor.flatten_all().ok()?.to_vec1().ok()
 }
 
@@ -316,7 +316,7 @@ impl Plan {
 
 /// What a writer does to the gradient of a place before it stores it: the first writes, the others add, and the last
 /// multiplies by the slope of the activation behind which the place lies.
-fn backward_finish(graph: &Graph, place: Place, writer: Writer) -> Finish {
+pub(super) fn backward_finish(graph: &Graph, place: Place, writer: Writer) -> Finish {
     let all = writers(graph, place);
     let slope = match all.last() == Some(&writer) {
         true => graph.producer(place).map_or(Activation::None, Node::activation),
@@ -326,7 +326,7 @@ fn backward_finish(graph: &Graph, place: Place, writer: Writer) -> Finish {
 }
 
 /// What a node does to its values, and to the gradients of what it reads.
-fn finishes(graph: &Graph, layouts: &[Layout], index: usize, node: &Node) -> (Vec<Finish>, Vec<Finish>) {
+pub(super) fn finishes(graph: &Graph, layouts: &[Layout], index: usize, node: &Node) -> (Vec<Finish>, Vec<Finish>) {
     let blocks = |place: Place| layouts[place.map].groups[place.group].len();
     let forward = Finish { activation: node.activation(), ..Finish::default() };
     let back = |place: Place| backward_finish(graph, place, Writer::Node(index));
@@ -341,7 +341,7 @@ fn finishes(graph: &Graph, layouts: &[Layout], index: usize, node: &Node) -> (Ve
 }
 
 /// The bias of a convolution in blocks of sixteen.
-fn bias(conv: &Conv, lanes: &[usize]) -> Option<Floats> {
+pub(super) fn bias(conv: &Conv, lanes: &[usize]) -> Option<Floats> {
     let Some(bias) = &conv.bias else { return Some(Floats::default()) };
     let values = values(bias)?;
     let mut padded = Floats::zeros(lanes.len() * LANES);

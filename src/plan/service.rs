@@ -109,6 +109,28 @@ fn of_mapping(mapping: &Mapping) -> Option<Vec<&FrozenConv>> {
     all(scales.iter().chain([head]))
 }
 
+/// The convolutions that take part in solving, by which a plan is recognised.
+pub(super) fn of_solving<'a>(
+    generator: &'a Generator,
+    mapping: &'a Mapping,
+    perceptual: Option<&'a Perceptual>,
+    loss: &LossConfig,
+) -> Option<Vec<&'a FrozenConv>> {
+    let parts = loss_parts(loss)?;
+    let mut convs = all(generator.blocks()?)?;
+    convs.extend(of_mapping(mapping)?);
+    let perceptual = perceptual.filter(|_| parts.iter().any(|part| part.level.is_some()));
+    for layer in perceptual.map_or(&[][..], Perceptual::layers) {
+        match layer {
+            Layer::Convolution(block) => convs.push(frozen(block)?),
+            Layer::Prepare(conv) => convs.push(conv),
+            Layer::Level | Layer::Pool => {}
+            _ => return None,
+        }
+    }
+    Some(convs)
+}
+
 /// The values of a tensor that the plans can read.
 fn values(tensor: &Tensor) -> Option<Vec<f32>> {
     if !tensor.device().is_cpu() || tensor.dtype() != DType::F32 || tensor.dims().first() == Some(&0) {
@@ -185,6 +207,16 @@ pub struct Found {
     pub gradient: Vec<f32>,
 }
 
+impl Found {
+    /// G(z) and T(G(z)) of one code, `[1, c, s, s]` each.
+    ///
+    /// # Errors
+    /// When there is no such code.
+    pub fn pictures(&self, index: usize) -> Result<(Tensor, Tensor)> {
+        Ok((self.x.narrow(0, index, 1)?, self.reconstruction.narrow(0, index, 1)?))
+    }
+}
+
 impl Solving {
     /// The plan of these networks and this loss; `None` where they cannot be planned.
     pub fn new(
@@ -193,18 +225,7 @@ impl Solving {
         perceptual: Option<&Perceptual>,
         loss: &LossConfig,
     ) -> Option<Self> {
-        let parts = loss_parts(loss)?;
-        let mut convs = all(generator.blocks()?)?;
-        convs.extend(of_mapping(mapping)?);
-        let perceptual = perceptual.filter(|_| parts.iter().any(|part| part.level.is_some()));
-        for layer in perceptual.map_or(&[][..], Perceptual::layers) {
-            match layer {
-                Layer::Convolution(block) => convs.push(frozen(block)?),
-                Layer::Prepare(conv) => convs.push(conv),
-                Layer::Level | Layer::Pool => {}
-                _ => return None,
-            }
-        }
+        let convs = of_solving(generator, mapping, perceptual, loss)?;
         let planned = planned(Some(convs), Some(loss), || build::solving(generator, mapping, perceptual, loss))?;
         Some(Self { planned, latent: generator.config().latent })
     }

@@ -14,7 +14,7 @@ use crate::ops::tests::{random, values};
 use candle_core::{Tensor, Var};
 
 /// Weights with the magnitudes of a trained network.
-fn lively(config: &impl Network, seed: u64) -> Params {
+pub(crate) fn lively(config: &impl Network, seed: u64) -> Params {
     let tensors = config.shapes().unwrap().into_iter().enumerate().map(|(i, (name, shape))| {
         let noise = random(&shape, seed * 1000 + i as u64);
         let fan: usize = shape.iter().skip(1).product();
@@ -29,13 +29,19 @@ fn lively(config: &impl Network, seed: u64) -> Params {
     Params::frozen(tensors.collect::<Weights>())
 }
 
-struct Networks {
-    generator: Generator,
-    mapping: Mapping,
-    perceptual: Perceptual,
+pub(crate) struct Networks {
+    pub(crate) generator: Generator,
+    pub(crate) mapping: Mapping,
+    pub(crate) perceptual: Perceptual,
 }
 
-fn networks(size: usize, width: usize, channels: usize, skip: bool, perceptual: &PerceptualConfig) -> Networks {
+pub(crate) fn networks(
+    size: usize,
+    width: usize,
+    channels: usize,
+    skip: bool,
+    perceptual: &PerceptualConfig,
+) -> Networks {
     let generator = GeneratorConfig { latent: 10, width, channels: 3, size, layers: Vec::new() };
     let mapping = MappingConfig { width, inputs: 3, outputs: channels, size, skip };
     Networks {
@@ -45,11 +51,11 @@ fn networks(size: usize, width: usize, channels: usize, skip: bool, perceptual: 
     }
 }
 
-fn student() -> PerceptualConfig {
+pub(crate) fn student() -> PerceptualConfig {
     PerceptualConfig { widths: vec![5, 16, 17, 20, 24, 33], ..PerceptualConfig::default() }
 }
 
-fn vgg() -> PerceptualConfig {
+pub(super) fn vgg() -> PerceptualConfig {
     PerceptualConfig { kind: PerceptualKind::Vgg16, widths: vec![5, 16, 17, 20, 24, 33, 16], normalise: true }
 }
 
@@ -65,7 +71,7 @@ fn composed(networks: &Networks, loss: &LossConfig, y: &Tensor, z: &Tensor) -> (
 }
 
 /// The length of a difference, relative to the length of what is wanted.
-fn difference(found: &[f32], wanted: &[f32]) -> f64 {
+pub(super) fn difference(found: &[f32], wanted: &[f32]) -> f64 {
     assert_eq!(found.len(), wanted.len());
     let length =
         |values: &mut dyn Iterator<Item = f32>| values.map(|v| f64::from(v) * f64::from(v)).sum::<f64>().sqrt();
@@ -73,7 +79,7 @@ fn difference(found: &[f32], wanted: &[f32]) -> f64 {
 }
 
 /// Losses and gradients of a graph by one set of kernels.
-fn planned(plan: &Plan, y: &Tensor, z: &Tensor, rows: &[usize]) -> (Vec<f32>, Vec<f32>, Vec<f32>) {
+pub(super) fn planned(plan: &Plan, y: &Tensor, z: &Tensor, rows: &[usize]) -> (Vec<f32>, Vec<f32>, Vec<f32>) {
     assert!(plan.prepare_backward());
     let mut space = plan.workspace(rows.len(), true);
     let targets = plan.targets(&mut space, plan.graph().results[1], y).unwrap();

@@ -2,8 +2,9 @@
 
 use super::settings::{Method, Settings};
 use crate::Result;
-use crate::nets::{Critic, CriticConfig, Generator, Params, Statistics};
+use crate::nets::{Critic, CriticConfig, Generator, Params};
 use crate::ops::{Activation, Adam, AdamConfig, activate};
+use crate::plan::train::Training;
 use candle_core::{Device, Tensor};
 
 /// The critic with its optimiser.
@@ -12,6 +13,7 @@ pub struct Opponent {
     critic: Critic,
     /// The critic as the generator's step asks it, without gradients for its variables: two thirds of the cost.
     fixed: Critic,
+    plans: [Training; 3],
     pub(super) adam: Adam,
     hinge: bool,
 }
@@ -30,7 +32,7 @@ impl Opponent {
         let critic = Critic::new(&config, &params)?;
         let fixed = Critic::new(&config, &params.detached())?;
         let rates = AdamConfig { learning_rate: settings.second_learning_rate, ..AdamConfig::default() };
-        Ok(Self { adam: params.adam(rates), params, critic, fixed, hinge })
+        Ok(Self { adam: params.adam(rates), params, critic, fixed, plans: Default::default(), hinge })
     }
 
     /// One step of the critic, then one of the generator, on the same codes. Returns both losses.
@@ -41,30 +43,28 @@ impl Opponent {
         real: &Tensor,
         z: &Tensor,
     ) -> Result<(f32, f32)> {
-        let fake = generator.forward(z, Statistics::Batch)?;
+        let fake = self.plans[0].forward(generator, z, 1)?;
         if self.hinge {
             self.critic.iterate_power()?;
         }
         let loss = self.critic_loss(real, &fake.detach())?;
         self.adam.step(&loss.backward()?)?;
-        let opinion = self.fixed.forward(&fake, Statistics::Batch)?;
+        let opinion = self.plans[2].forward(&self.fixed, &fake, 1)?.flatten_from(1)?;
         let generator_loss = if self.hinge { opinion.mean_all()?.neg()? } else { cross_entropy(&opinion, true)? };
         adam.step(&generator_loss.backward()?)?;
         Ok((loss.to_scalar()?, generator_loss.to_scalar()?))
     }
 
     fn critic_loss(&self, real: &Tensor, fake: &Tensor) -> Result<Tensor> {
+        // Each batch by its own statistics, as the DCGAN example has it.
+        let opinions = self.plans[1].forward(&self.critic, &Tensor::cat(&[real, fake], 0)?, 2)?.flatten_from(1)?;
+        let n = real.dim(0)?;
+        let (on_real, on_fake) = (opinions.narrow(0, 0, n)?, opinions.narrow(0, n, fake.dim(0)?)?);
         if !self.hinge {
-            // Each batch by its own statistics, as the DCGAN example has it.
-            let on_real = self.critic.forward(real, Statistics::Batch)?;
-            let on_fake = self.critic.forward(fake, Statistics::Batch)?;
             return Ok((cross_entropy(&on_real, true)? + cross_entropy(&on_fake, false)?)?);
         }
-        // No statistics tie the pictures together, so both kinds go through at once.
-        let opinions = self.critic.forward(&Tensor::cat(&[real, fake], 0)?, Statistics::Batch)?;
-        let n = real.dim(0)?;
-        let on_real = activate(&(1.0 - opinions.narrow(0, 0, n)?)?, Activation::Relu)?.mean_all()?;
-        let on_fake = activate(&(1.0 + opinions.narrow(0, n, fake.dim(0)?)?)?, Activation::Relu)?.mean_all()?;
+        let on_real = activate(&(1.0 - on_real)?, Activation::Relu)?.mean_all()?;
+        let on_fake = activate(&(1.0 + on_fake)?, Activation::Relu)?.mean_all()?;
         Ok((on_real + on_fake)?)
     }
 }
@@ -79,7 +79,7 @@ fn cross_entropy(opinion: &Tensor, real: bool) -> Result<Tensor> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::nets::GeneratorConfig;
+    use crate::nets::{GeneratorConfig, Statistics};
 
     #[test]
     fn the_fixed_critic_follows_the_one_that_learns() {

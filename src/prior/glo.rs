@@ -2,8 +2,9 @@
 
 use super::settings::Settings;
 use crate::nets::weights::normal_values;
-use crate::nets::{Generator, Statistics, Weights};
+use crate::nets::{Generator, Weights};
 use crate::ops::{Adam, AdamConfig, RowAdam, l1_mean, laplacian_pyramid};
+use crate::plan::train::Training;
 use crate::{Error, Result};
 use candle_core::{Device, Tensor, Var};
 use rand::SeedableRng;
@@ -15,6 +16,7 @@ const LEVELS: usize = 4;
 pub struct Codes {
     pub(super) values: Vec<f32>,
     latent: usize,
+    plan: Training,
     pub(super) adam: RowAdam,
 }
 
@@ -25,7 +27,7 @@ impl Codes {
         let mut values = normal_values(&mut random, count * latent, 0.0, 1.0);
         values.chunks_exact_mut(latent).for_each(|code| scale_to(code, 1.0));
         let rates = AdamConfig { learning_rate: settings.second_learning_rate, ..AdamConfig::default() };
-        Self { values, latent, adam: RowAdam::new(count, latent, rates) }
+        Self { values, latent, plan: Training::default(), adam: RowAdam::new(count, latent, rates) }
     }
 
     /// One step of the generator and of the codes of these pictures: the L1 distances of all bands of the Laplacian
@@ -40,7 +42,7 @@ impl Codes {
         let latent = self.latent;
         let codes: Vec<f32> = indices.iter().flat_map(|&i| &self.values[i * latent..][..latent]).copied().collect();
         let z = Var::from_tensor(&Tensor::from_vec(codes, (indices.len(), latent), real.device())?)?;
-        let x = generator.forward(z.as_tensor(), Statistics::Batch)?;
+        let x = self.plan.forward(generator, z.as_tensor(), 1)?;
         let mut loss = Tensor::zeros((), candle_core::DType::F32, real.device())?;
         for (found, wanted) in laplacian_pyramid(&x, LEVELS)?.iter().zip(laplacian_pyramid(real, LEVELS)?) {
             loss = (loss + l1_mean(found, &wanted)?.mean_all()?)?;

@@ -3,14 +3,16 @@
 
 use super::settings::Settings;
 use crate::Result;
-use crate::nets::{Encoder, EncoderConfig, Generator, Params, Posterior, Statistics};
+use crate::nets::{Encoder, EncoderConfig, Generator, Params, Posterior};
 use crate::ops::{Adam, AdamConfig, l1_mean};
+use crate::plan::train::Training;
 use candle_core::{D, Device, Tensor};
 
 /// The encoder of X with its optimiser.
 pub struct Recogniser {
     pub(super) params: Params,
     encoder: Encoder,
+    plans: [Training; 2],
     pub(super) adam: Adam,
 }
 
@@ -26,7 +28,7 @@ impl Recogniser {
         let params = Params::trainable(&config.initial_weights(settings.seed.wrapping_add(1), device)?)?;
         let encoder = Encoder::new(&config, &params)?;
         let rates = AdamConfig { learning_rate: settings.second_learning_rate, ..AdamConfig::default() };
-        Ok(Self { adam: params.adam(rates), params, encoder })
+        Ok(Self { adam: params.adam(rates), params, encoder, plans: Default::default() })
     }
 
     /// One step of encoder and generator on the same pictures: the mean L1 reconstruction plus `kl` times the
@@ -39,8 +41,9 @@ impl Recogniser {
         noise: &Tensor,
         kl: f64,
     ) -> Result<(f32, f32)> {
-        let posterior = self.encoder.forward(real, Statistics::Batch)?;
-        let x = generator.forward(&posterior.sample(noise)?, Statistics::Batch)?;
+        let both = self.plans[0].forward(self.encoder.body(), real, 1)?.flatten_from(1)?;
+        let posterior = self.encoder.posterior(&both)?;
+        let x = self.plans[1].forward(generator, &posterior.sample(noise)?, 1)?;
         let reconstruction = l1_mean(&x, real)?.mean_all()?;
         let Posterior { mu, log_var } = &posterior;
         let divergence = ((((log_var.exp()? + mu.sqr()?)? - log_var)? - 1.0)?.sum(D::Minus1)?.mean_all()? * 0.5)?;

@@ -1,7 +1,7 @@
 //! AE-NAM and VAE-NAM: the mapping and an encoder, fitted together (Hoshen, NeurIPS 2018).
 
 use super::contrast::Contrast;
-use super::given::{Given, State};
+use super::given::{Given, Plans, State};
 use super::order::Order;
 use super::{Preview, TrainReport, Trainer, decayed, finite};
 use crate::data::Move;
@@ -10,7 +10,7 @@ use crate::nam::codes::candidates;
 use crate::nam::loss::{self, Target};
 use crate::nam::networks::NetworkSet;
 use crate::nam::random::{Purpose, normals, source};
-use crate::nets::{Encoder, EncoderConfig, Mapping, MappingConfig, Params, Statistics, Weights};
+use crate::nets::{Encoder, EncoderConfig, Mapping, MappingConfig, Params, Weights};
 use crate::ops::{Adam, AdamConfig};
 use crate::{Error, Result};
 use candle_core::{Device, Tensor};
@@ -104,6 +104,7 @@ pub struct VaeNamTrainer {
     encoder_params: Params,
     mapping: Mapping,
     encoder: Encoder,
+    plans: Plans,
     mapping_adam: Adam,
     encoder_adam: Adam,
     order: Order,
@@ -153,6 +154,7 @@ impl VaeNamTrainer {
             mapping_adam: mapping_params.adam(rates(settings.learning_rate_mapping)),
             encoder_adam: encoder_params.adam(rates(settings.learning_rate_encoder)),
             order: Order::new(settings.seed, images.len(), settings.batch),
+            plans: Plans::default(),
             step: 0,
             device: device.clone(),
             settings,
@@ -206,19 +208,20 @@ impl Trainer for VaeNamTrainer {
         let y = self.given.images.moved_batch(&rows, next, &self.device)?;
         let perceptual = self.given.perceptual.as_deref();
         let target = Target::new(&self.settings.loss, perceptual, &y)?;
-        let posterior = self.encoder.forward(&y, Statistics::Batch)?;
+        let posterior = self.plans.encoder.forward(self.encoder.body(), &y, 1)?.flatten_from(1)?;
+        let posterior = self.encoder.posterior(&posterior)?;
         let z = if self.settings.variational {
             let noise = normals(&mut source(seed, Purpose::Noise, step), posterior.mu.elem_count());
             posterior.sample(&Tensor::from_vec(noise, posterior.mu.shape(), &self.device)?)?
         } else {
             posterior.mu.clone()
         };
-        let x = self.given.generator.forward(&z, Statistics::Running)?;
+        let x = self.plans.generator.forward(&*self.given.generator, &z, 1)?;
         let x = match self.settings.contrast {
             Some(contrast) => contrast.apply(&x, &mut source(seed, Purpose::Contrast, step))?,
             None => x,
         };
-        let reconstruction = self.mapping.forward(&x, Statistics::Batch)?;
+        let reconstruction = self.plans.mapping.forward(&self.mapping, &x, 1)?;
         let losses = loss::reconstruction(&self.settings.loss, perceptual, &reconstruction, &target)?;
         let mean = losses.mean_all()?;
         let beta = self.beta();

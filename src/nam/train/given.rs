@@ -4,6 +4,7 @@ use crate::data::Images;
 use crate::model_file::LossConfig;
 use crate::nam::networks::NetworkSet;
 use crate::nets::{Checkpoint, Encoder, Generator, Mapping, MappingConfig, Perceptual};
+use crate::plan::train::Training;
 use crate::{Error, Result};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -19,6 +20,14 @@ pub struct Given {
     pub images: Images,
     /// The perceptual network, where the loss needs one.
     pub perceptual: Option<Arc<Perceptual>>,
+}
+
+/// The plans of the networks of a training.
+#[derive(Default)]
+pub(super) struct Plans {
+    pub generator: Training,
+    pub mapping: Training,
+    pub encoder: Training,
 }
 
 /// What a checkpoint says of a run beside its tensors.

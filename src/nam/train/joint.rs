@@ -1,7 +1,7 @@
 //! NAM: the mapping and one latent code for every image of Y, fitted together ([NAM] eq. 4).
 
 use super::contrast::Contrast;
-use super::given::{Given, State};
+use super::given::{Given, Plans, State};
 use super::order::Order;
 use super::{Preview, TrainReport, Trainer, decayed, finite};
 use crate::model_file::LossConfig;
@@ -9,7 +9,7 @@ use crate::nam::codes::candidates;
 use crate::nam::loss::{self, Target};
 use crate::nam::networks::NetworkSet;
 use crate::nam::random::{Purpose, normals, source};
-use crate::nets::{Mapping, MappingConfig, Params, Statistics, Weights};
+use crate::nets::{Mapping, MappingConfig, Params, Weights};
 use crate::ops::{Adam, AdamConfig, RowAdam};
 use crate::{Error, Result};
 use candle_core::{Device, Tensor, Var};
@@ -68,6 +68,7 @@ pub struct NamTrainer {
     device: Device,
     params: Params,
     mapping: Mapping,
+    plans: Plans,
     adam: Adam,
     codes: Vec<f32>,
     code_adam: RowAdam,
@@ -113,6 +114,7 @@ impl NamTrainer {
             device,
             params,
             mapping,
+            plans: Plans::default(),
             codes,
         })
     }
@@ -163,14 +165,14 @@ impl Trainer for NamTrainer {
         let perceptual = self.given.perceptual.as_deref();
         let target = Target::new(&self.settings.loss, perceptual, &y)?;
         let z = Var::from_tensor(&self.code_batch(&rows)?)?;
-        let x = self.given.generator.forward(&z, Statistics::Running)?;
+        let x = self.plans.generator.forward(&*self.given.generator, &z, 1)?;
         let x = match self.settings.contrast {
             Some(contrast) => {
                 contrast.apply(&x, &mut source(self.settings.seed, Purpose::Contrast, self.step as u64))?
             }
             None => x,
         };
-        let reconstruction = self.mapping.forward(&x, Statistics::Batch)?;
+        let reconstruction = self.plans.mapping.forward(&self.mapping, &x, 1)?;
         let losses = loss::reconstruction(&self.settings.loss, perceptual, &reconstruction, &target)?;
         let mean = losses.mean_all()?;
         let loss = finite(mean.to_scalar()?, self.step + 1)?;

@@ -8,9 +8,9 @@
 
 use super::super::layout::{LANES, Layout};
 use super::floats::Floats;
-use super::geometry::{Grid, grids};
+use super::geometry::{Grid, Tap, grids};
 use super::micro::{Finish, Kernels, MOST_PIXELS, Segment, TileSize};
-use super::pack::{Packed, Source, Unit, units};
+use super::pack::{MOST_TAPS, Packed, Source, Unit, units};
 use super::winograd::{self, Squares};
 use crate::ops::kernels::Shared;
 use crate::ops::{ConvSpec, threads};
@@ -24,6 +24,8 @@ const TILES: usize = 12;
 pub enum Way {
     /// The one that is estimated to be faster. Depends on shapes alone, never on how many pictures there are.
     Fastest,
+    /// The same for kernels that are packed anew for every run.
+    Learning,
     /// Product by product.
     Direct,
     /// Winograd's, where the shape allows it.
@@ -41,6 +43,7 @@ pub struct Convolution {
     /// The first block that is written.
     pub(super) first: usize,
     pub(super) units: Vec<Unit>,
+    spec: ConvSpec,
     parts: Vec<Part>,
 }
 
@@ -54,6 +57,7 @@ struct Direct {
     segments: Vec<Segment>,
     /// Where each output reads and writes, in the planes of one picture.
     places: Vec<(u32, u32)>,
+    taps: Vec<Tap>,
     packed: Packed,
 }
 
@@ -118,7 +122,25 @@ impl Convolution {
         let units = units(kernels, lanes.len());
         let grids = grids(spec, (from.height, from.width))?;
         let parts = grids.iter().map(|grid| part(&source, &units, grid, (from, &inputs), to, way)).collect();
-        Some(Self { kernels, from: from.clone(), inputs, to: to.clone(), first: blocks.start, units, parts })
+        let (from, to, first) = (from.clone(), to.clone(), blocks.start);
+        Some(Self { kernels, from, inputs, to, first, units, spec: *spec, parts })
+    }
+
+    /// Takes other kernels, of the same shape.
+    ///
+    /// # Panics
+    /// When there are too few values.
+    pub fn repack(&mut self, weight: &[f32]) {
+        assert!(weight.len() >= self.spec.weight_shape().iter().product());
+        let blocks: usize = self.units.iter().map(|unit| unit.blocks).sum();
+        let to = &self.to.lanes[self.first..self.first + blocks];
+        let source = Source { spec: self.spec, values: weight, from: &self.from.lanes[self.inputs.clone()], to };
+        for part in &mut self.parts {
+            match part {
+                Part::Direct(direct) => source.direct_again(&self.units, &direct.taps, &mut direct.packed),
+                Part::Winograd(squares) => squares.repack(&source, &self.units),
+            }
+        }
     }
 
     /// The bytes of the packed kernels.
@@ -175,25 +197,28 @@ fn part(
     way: Way,
 ) -> Part {
     if way != Way::Direct
+        && source.spec.kernel * source.spec.kernel <= MOST_TAPS
         && let Some((r, views)) = grid.views()
     {
         let fits = |side: &usize| grid.size.0.is_multiple_of(*side) && grid.size.1.is_multiple_of(*side);
         let sides: &[usize] = if r == 3 { &[4] } else { &[4, 2] };
-        let cost = |side: usize| winograd::cost(source, units, grid, (side + r - 1, r), side, views.len());
-        let limit = if way == Way::Winograd { f64::INFINITY } else { winograd::direct_cost(source, units, grid) };
+        let setting = winograd::Setting::of(way);
+        let cost = |side: usize| winograd::cost(source, units, grid, (side + r - 1, r, side), views.len(), setting);
+        let limit =
+            if way == Way::Winograd { f64::INFINITY } else { winograd::direct_cost(source, units, grid, setting) };
         let best = sides.iter().copied().filter(fits).min_by(|a, b| cost(*a).total_cmp(&cost(*b)));
         if let Some(side) = best.filter(|&side| cost(side) < limit) {
             let points = side + r - 1;
-            let packed = match winograd::transforms_late(source, units, grid, points, side, views.len()) {
+            let packed = match winograd::transforms_late(source, units, grid, (points, side), views.len(), setting) {
                 true => winograd::Kernels::Late(source.views(units, r * r, &views)),
                 false => winograd::Kernels::Ready(source.winograd(units, points, r, &views)),
             };
-            return Part::Winograd(Squares::new((from, source.from), to, grid, (points, side), &views, packed));
+            return Part::Winograd(Squares::new((from, source.from), to, grid, (points, side), views, packed));
         }
     }
     let offset = |dy: isize, dx: isize| dy * from.row() as isize + dx * LANES as isize;
     let blocks = || inputs.clone().zip(source.from);
-    let segment = |(tap, (block, &length)): (&super::geometry::Tap, (usize, &usize))| Segment {
+    let segment = |(tap, (block, &length)): (&Tap, (usize, &usize))| Segment {
         offset: offset(tap.dy, tap.dx) + (block * from.plane()) as isize,
         length,
     };
@@ -204,7 +229,7 @@ fn part(
         (read as u32, to.at(row as isize, column as isize) as u32)
     };
     let places = (0..grid.size.0).flat_map(|y| (0..grid.size.1).map(move |x| (y, x))).map(place).collect();
-    Part::Direct(Direct { segments, places, packed: source.direct(units, &grid.taps) })
+    Part::Direct(Direct { segments, places, packed: source.direct(units, &grid.taps), taps: grid.taps.clone() })
 }
 
 /// Outputs `pixels` (counted over all pictures) of some units.

@@ -8,6 +8,7 @@
 
 use super::super::layout::LANES;
 use super::transform::{input3, input5, input6, output3, output5, output6};
+use super::transform::{spread_square3, spread_square5, spread_square6};
 use crate::ops::Activation;
 use crate::ops::kernels::sets::InstructionSet;
 use crate::ops::kernels::simd::{Portable, Simd};
@@ -50,6 +51,22 @@ pub struct TileSize {
     pub add: bool,
 }
 
+/// A sum of outer products: see [`Kernels::outer`].
+pub struct Outer {
+    /// The first vector of the left side, and the floats between one and the next.
+    pub left: (*const f32, usize),
+    /// The first vectors of the right side, and the floats between one and the next.
+    pub right: (*const f32, usize),
+    /// Floats between the blocks of the right side.
+    pub block: usize,
+    /// How many products are summed.
+    pub count: usize,
+    /// The first row of the sum, and the floats between its rows.
+    pub to: (*mut f32, usize),
+    /// Whether what lies there is added.
+    pub add: bool,
+}
+
 /// The inner loops for one instruction set.
 pub struct Kernels {
     /// The instruction set.
@@ -70,6 +87,14 @@ pub struct Kernels {
     pub input: unsafe fn(usize, *const f32, usize, usize, *mut f32, usize),
     /// `(points a side, from, stride, to)`: from `points * points` vectors to the 2x2 (of 3 points) or 4x4 vectors `to`.
     pub output: unsafe fn(usize, *const f32, usize, *mut f32),
+    /// `(points a side, x, row, to, stride)`: the transpose of `output`, from a square of 2x2 (of 3 points) or 4x4 vectors
+    /// of 16 whose rows are `row` floats apart to `points * points` vectors that lie `stride` floats apart.
+    pub spread: unsafe fn(usize, *const f32, usize, *mut f32, usize),
+    /// Rows of the sum that `outer` makes at once.
+    pub rows: usize,
+    /// `(blocks, products)`: the sum over all i of `left[i][row] * right[i][output]`, for the first `rows` values of the
+    /// left vectors and all outputs of the blocks, written to `to[row][blocks * 16]`.
+    pub outer: unsafe fn(usize, &Outer),
     /// Rounds of twelve independent vector multiply-adds, and how many values a vector has.
     pub spin: (unsafe fn(usize) -> f32, usize),
 }
@@ -248,6 +273,61 @@ unsafe fn output<S: Simd>(points: usize, from: *const f32, stride: usize, to: *m
 }
 
 #[inline(always)]
+unsafe fn spread<S: Simd>(points: usize, x: *const f32, row: usize, to: *mut f32, stride: usize) {
+    unsafe {
+        let mut lane = 0;
+        while lane < LANES {
+            let (x, to) = (x.wrapping_add(lane), to.wrapping_add(lane));
+            match points {
+                6 => spread_square6::<S>(x, row, to, stride),
+                5 => spread_square5::<S>(x, row, to, stride),
+                _ => spread_square3::<S>(x, row, to, stride),
+            }
+            lane += S::LANES;
+        }
+    }
+}
+
+#[inline(always)]
+unsafe fn outer<S: Simd, const ROWS: usize, const VECTORS: usize>(products: &Outer) {
+    unsafe {
+        let Outer { left: (mut left, left_step), right: (mut right, right_step), block, count, to: (to, row), add } =
+            *products;
+        let mut sums = [[S::zero(); VECTORS]; ROWS];
+        let second = if S::LANES < LANES { S::LANES } else { block };
+        let mut rest = count;
+        while rest > 0 {
+            let first = S::load(right);
+            let other = if VECTORS > 1 { S::load(right.wrapping_add(second)) } else { first };
+            unroll!(R in [0 1 2 3 4 5 6 7] {
+                if R < ROWS {
+                    let value = S::splat(*left.wrapping_add(R));
+                    sums[R][0] = S::multiply_add(value, first, sums[R][0]);
+                    if VECTORS > 1 {
+                        sums[R][1] = S::multiply_add(value, other, sums[R][1]);
+                    }
+                }
+            });
+            left = left.wrapping_add(left_step);
+            right = right.wrapping_add(right_step);
+            rest = rest.wrapping_sub(1);
+        }
+        unroll!(R in [0 1 2 3 4 5 6 7] {
+            if R < ROWS {
+                let to = to.wrapping_add(R * row);
+                let sum = if add { S::add(sums[R][0], S::load(to)) } else { sums[R][0] };
+                S::store(to, sum);
+                if VECTORS > 1 {
+                    let to = to.wrapping_add(S::LANES);
+                    let sum = if add { S::add(sums[R][1], S::load(to)) } else { sums[R][1] };
+                    S::store(to, sum);
+                }
+            }
+        });
+    }
+}
+
+#[inline(always)]
 unsafe fn spin<S: Simd>(rounds: usize) -> f32 {
     unsafe {
         let (a, b) = (S::splat(0.999), S::splat(std::hint::black_box(1e-3)));
@@ -263,8 +343,8 @@ unsafe fn spin<S: Simd>(rounds: usize) -> f32 {
 
 /// Names the instantiations for one instruction set: pixels of a tile, and the vectors of one and of two blocks.
 macro_rules! kernels {
-    ($name:ident, $instructions:expr, $module:ident, $set:ty, $pixels:literal, $blocks:literal, $one:literal, $two:literal
-        $(, $feature:meta)*) => {
+    ($name:ident, $instructions:expr, $module:ident, $set:ty, $pixels:literal, $blocks:literal, $one:literal, $two:literal,
+        $rows:literal $(, $feature:meta)*) => {
         mod $module {
             use super::*;
             $(#[$feature])*
@@ -294,6 +374,20 @@ macro_rules! kernels {
                 unsafe { super::input::<$set>(n, x, row, column, to, stride) }
             }
             $(#[$feature])*
+            pub unsafe fn spread(n: usize, x: *const f32, row: usize, to: *mut f32, stride: usize) {
+                unsafe { super::spread::<$set>(n, x, row, to, stride) }
+            }
+            $(#[$feature])*
+            pub unsafe fn outer(blocks: usize, products: &Outer) {
+                unsafe {
+                    if blocks == 1 {
+                        super::outer::<$set, $rows, $one>(products)
+                    } else {
+                        super::outer::<$set, $rows, $two>(products)
+                    }
+                }
+            }
+            $(#[$feature])*
             pub unsafe fn spin(rounds: usize) -> f32 {
                 unsafe { super::spin::<$set>(rounds) }
             }
@@ -304,12 +398,13 @@ macro_rules! kernels {
         }
         static $name: Kernels = Kernels {
             set: $instructions, pixels: $pixels, blocks: $blocks, tile: $module::tile, finish: $module::finish,
-            input: $module::input, output: $module::output, spin: ($module::spin, <$set as Simd>::LANES),
+            input: $module::input, output: $module::output, spread: $module::spread, rows: $rows, outer: $module::outer,
+            spin: ($module::spin, <$set as Simd>::LANES),
         };
     };
 }
 
-kernels!(PORTABLE, InstructionSet::Portable, portable, Portable, 2, 1, 2, 2);
+kernels!(PORTABLE, InstructionSet::Portable, portable, Portable, 2, 1, 2, 2, 2);
 #[cfg(target_arch = "x86_64")]
 use crate::ops::kernels::simd::{Avx2, Avx512};
 #[cfg(target_arch = "x86_64")]
@@ -322,10 +417,11 @@ kernels!(
     2,
     1,
     2,
+    8,
     target_feature(enable = "avx512f,avx512vl,avx512dq,avx512bw,avx2,fma")
 );
 #[cfg(target_arch = "x86_64")]
-kernels!(AVX2, InstructionSet::Avx2, avx2, Avx2, 6, 1, 2, 2, target_feature(enable = "avx2,fma"));
+kernels!(AVX2, InstructionSet::Avx2, avx2, Avx2, 6, 1, 2, 2, 4, target_feature(enable = "avx2,fma"));
 
 /// The kernels for an instruction set.
 fn of(set: InstructionSet) -> &'static Kernels {

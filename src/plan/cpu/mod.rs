@@ -1,7 +1,7 @@
 //! Running a graph's nodes on a processor.
 //!
-//! All `unsafe` of the plan is in [`micro`], [`transform`], [`floats`], [`wide`] and the two files that share out work,
-//! [`convolution`] and [`winograd`]; what it rests on is said at the head of each.
+//! All `unsafe` of the plan is in [`micro`], [`transform`], [`floats`], [`wide`] and the files that share out work,
+//! [`convolution`], [`weight_gradient`] and [`winograd`]; what it rests on is said at the head of each.
 
 pub mod convolution;
 pub mod elementwise;
@@ -10,7 +10,8 @@ pub mod geometry;
 pub mod micro;
 pub mod pack;
 mod transform;
-mod wide;
+mod weight_gradient;
+pub(super) mod wide;
 mod winograd;
 
 #[cfg(test)]
@@ -19,3 +20,4 @@ mod tests;
 pub use convolution::{Convolution, Output, Way};
 pub use floats::Floats;
 pub use micro::{Finish, Kernels, kernels, runnable};
+pub use weight_gradient::WeightGradient;

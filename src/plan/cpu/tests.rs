@@ -4,7 +4,7 @@ use super::super::graph::{Compare, MapShape, Resample};
 use super::super::layout::{LANES, Layout};
 use super::elementwise::{self, Source, Target};
 use super::micro::{Finish, runnable};
-use super::{Convolution, Floats, Output, Way};
+use super::{Convolution, Floats, Output, Way, WeightGradient};
 use crate::ops::kernels::tests::{each_product, noise};
 use crate::ops::{Activation, ConvSpec};
 use std::sync::atomic::AtomicU64;
@@ -293,6 +293,70 @@ fn channels_unfold_to_pixels_and_back() {
             let to = target(&small, 0, &mut back, Finish::default());
             elementwise::resample(kernels, (Resample::Unfold, true), n, gradient, None, to);
             assert_eq!(&back[..], &from[..], "{}", kernels.set.name());
+        }
+    }
+}
+
+#[test]
+fn gradients_of_kernels_agree_with_their_definition() {
+    let conv = ConvSpec::conv;
+    let transposed = ConvSpec::transposed;
+    let cases: Vec<Case> = vec![
+        (conv(3, 5, 3, 1, 1), &[3], (7, 5), 2),
+        (conv(20, 37, 3, 1, 1), &[17, 3], (8, 8), 3),
+        (conv(3, 20, 3, 1, 1), &[3], (16, 16), 9),
+        (conv(19, 40, 4, 2, 1), &[19], (16, 16), 3),
+        (conv(3, 5, 4, 2, 1), &[3], (4, 12), 2),
+        (conv(3, 5, 4, 2, 1), &[3], (6, 6), 2),
+        (conv(20, 7, 4, 1, 0), &[20], (4, 4), 5),
+        (transposed(33, 20, 4, 2, 1), &[33], (8, 4), 3),
+        (transposed(5, 3, 4, 2, 1), &[5], (2, 2), 2),
+        (transposed(7, 20, 4, 1, 0), &[7], (1, 1), 5),
+    ];
+    for kernels in runnable() {
+        for (spec, groups, (h, w), n) in &cases {
+            let out = (spec.output_side(*h).unwrap(), spec.output_side(*w).unwrap());
+            let x = noise(n * spec.inputs * h * w, 1);
+            let grad = noise(n * spec.outputs * out.0 * out.1, 2);
+            let mut wanted = vec![0f64; spec.weight_shape().iter().product()];
+            each_product(spec, (*n, *h, *w), out, |i, j, o| wanted[j] += f64::from(x[i]) * f64::from(grad[o]));
+            let wanted: Vec<f32> = wanted.into_iter().map(|value| value as f32).collect();
+            let (from, to) = (layout(groups, *h, *w), layout(&[spec.outputs], out.0, out.1));
+            for way in [Way::Direct, Way::Winograd] {
+                let plan = WeightGradient::new(kernels, spec, &from, (&to, 0), way).unwrap();
+                let mut found = vec![f32::NAN; wanted.len()];
+                let mut shared = Floats::zeros(plan.shared(*n));
+                let (x, grad) = (laid_out(&from, &x, *n), laid_out(&to, &grad, *n));
+                plan.run(spec.transposed, *n, &x, &grad, &mut found, &mut shared);
+                assert_close(&found, &wanted, 1e-5, &format!("{} {spec:?} {way:?}", kernels.set.name()));
+            }
+        }
+    }
+}
+
+#[test]
+fn kernels_packed_again_are_those_packed_anew() {
+    for spec in [ConvSpec::conv(17, 40, 3, 1, 1), ConvSpec::transposed(5, 20, 4, 2, 1), ConvSpec::conv(3, 5, 4, 1, 0)] {
+        for way in [Way::Direct, Way::Winograd] {
+            let kernels = runnable()[0];
+            let side = if spec.padding == 0 { 4 } else { 8 };
+            let out = spec.output_side(side).unwrap();
+            let (from, to) = (layout(&[spec.inputs], side, side), layout(&[spec.outputs], out, out));
+            let count = spec.weight_shape().iter().product();
+            let (first, second) = (noise(count, 3), noise(count, 4));
+            let plan =
+                |weight: &[f32]| Convolution::new(kernels, &spec, weight, (&from, None), (&to, None), way).unwrap();
+            let (mut again, anew) = (plan(&first), plan(&second));
+            again.repack(&second);
+            let x = laid_out(&from, &noise(2 * spec.inputs * side * side, 5), 2);
+            let run = |conv: &Convolution| {
+                let mut y = Floats::zeros(2 * to.image());
+                let finish = vec![Finish::default(); to.lanes.len()];
+                let output = Output { values: &mut y, finish: &finish, bias: &[], seen: &[] };
+                conv.run(2, &x, output, &mut Floats::zeros(conv.shared(2)));
+                y.to_vec()
+            };
+            assert_eq!(run(&again), run(&anew));
         }
     }
 }

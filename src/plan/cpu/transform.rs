@@ -183,6 +183,74 @@ unsafe fn back5<S: Simd>(m: [S::Vector; 5]) -> [S::Vector; 4] {
     }
 }
 
+/// The transpose of [`back6`]: the values at the points of a polynomial of four coefficients.
+#[inline(always)]
+unsafe fn spread6<S: Simd>(g: [S::Vector; 4]) -> [S::Vector; 6] {
+    unsafe {
+        let (even, odd) = (S::add(g[0], g[2]), S::add(g[1], g[3]));
+        let far_even = S::multiply_add(S::splat(4.0), g[2], g[0]);
+        let far_odd = S::multiply_add(S::splat(8.0), g[3], S::add(g[1], g[1]));
+        [
+            g[0],
+            S::add(even, odd),
+            S::subtract(even, odd),
+            S::add(far_even, far_odd),
+            S::subtract(far_even, far_odd),
+            g[3],
+        ]
+    }
+}
+
+/// The transpose of [`back5`].
+#[inline(always)]
+unsafe fn spread5<S: Simd>(g: [S::Vector; 4]) -> [S::Vector; 5] {
+    unsafe {
+        let [zero, one, minus_one, two, _, last] = spread6::<S>(g);
+        [zero, one, minus_one, two, last]
+    }
+}
+
+/// The transpose of [`back3`].
+#[inline(always)]
+unsafe fn spread3<S: Simd>(g: [S::Vector; 2]) -> [S::Vector; 3] {
+    unsafe { [g[0], S::add(g[0], g[1]), g[1]] }
+}
+
+/// The transposed output transforms, which gradients of kernels need.
+macro_rules! spread {
+    ($name:ident, $line:ident, $n:literal, $m:literal, [$($i:literal)*], [$($o:literal)*]) => {
+        /// A square of gradients to its values at the points.
+        #[inline(always)]
+        pub unsafe fn $name<S: Simd>(x: *const f32, row: usize, to: *mut f32, stride: usize) {
+            unsafe {
+                let mut half = [[S::zero(); $n]; $m];
+                $({
+                    let x = x.wrapping_add($o * row);
+                    let mut line = [S::zero(); $m];
+                    for (j, value) in line.iter_mut().enumerate() {
+                        *value = S::load(x.wrapping_add(j * LANES));
+                    }
+                    half[$o] = $line::<S>(line);
+                })*
+                $({
+                    let to = to.wrapping_add($i * stride);
+                    let mut column = [S::zero(); $m];
+                    for (value, half) in column.iter_mut().zip(&half) {
+                        *value = half[$i];
+                    }
+                    for (j, value) in $line::<S>(column).into_iter().enumerate() {
+                        S::store(to.wrapping_add(j * $n * stride), value);
+                    }
+                })*
+            }
+        }
+    };
+}
+
+spread!(spread_square6, spread6, 6, 4, [0 1 2 3 4 5], [0 1 2 3]);
+spread!(spread_square5, spread5, 5, 4, [0 1 2 3 4], [0 1 2 3]);
+spread!(spread_square3, spread3, 3, 2, [0 1 2], [0 1]);
+
 /// The two transforms for one number of points.
 macro_rules! square {
     ($input:ident, $output:ident, $line:ident, $back:ident, $n:tt, $m:tt, [$($i:literal)*], [$($o:literal)*]) => {

@@ -6,7 +6,7 @@
 #![allow(unsafe_code)]
 
 use super::super::layout::{LANES, Layout};
-use super::convolution::{Convolution, Sink, Sums};
+use super::convolution::{Convolution, Sink, Sums, Way};
 use super::floats::Floats;
 use super::geometry::{Grid, View};
 use super::micro::{MOST_PIXELS, Segment, TileSize};
@@ -41,6 +41,7 @@ pub struct Squares {
     steps: (usize, usize),
     /// Input channels of each block, for one view after the other.
     lanes: Vec<usize>,
+    views: Vec<View>,
     pub(super) kernels: Kernels,
 }
 
@@ -60,8 +61,34 @@ impl Kernels {
     }
 }
 
-/// Pictures that costs are estimated for, and how much they weigh: sixteen at once and one alone both matter.
-const PICTURES: [(f64, f64); 2] = [(16.0, 1.0), (1.0, 1.5)];
+/// What costs are estimated for.
+#[derive(Clone, Copy)]
+pub(super) struct Setting {
+    /// Numbers of pictures at once, and how much they weigh.
+    pictures: &'static [(f64, f64)],
+    /// Whether the kernels are packed anew for every run.
+    learning: bool,
+}
+
+impl Setting {
+    pub(super) fn of(way: Way) -> Self {
+        match way {
+            Way::Learning => Self { pictures: &[(32.0, 1.0)], learning: true },
+            // Sixteen at once and one alone both matter.
+            _ => Self { pictures: &[(16.0, 1.0), (1.0, 1.5)], learning: false },
+        }
+    }
+
+    /// Nanoseconds in which one core packs a value, transformed or not.
+    fn packing(self, transformed: bool) -> f64 {
+        match (self.learning, transformed) {
+            (false, _) => 0.0,
+            (true, false) => 0.4,
+            (true, true) => 0.8,
+        }
+    }
+}
+
 /// Nanoseconds in which one core reads a float from memory.
 const READ: f64 = 0.19;
 
@@ -76,19 +103,23 @@ pub(super) fn transforms_late(
     source: &Source,
     units: &[Unit],
     grid: &Grid,
-    points: usize,
-    side: usize,
+    (points, side): (usize, usize),
     views: usize,
+    setting: Setting,
 ) -> bool {
     let bytes = (points * points * views) as f64 * products(source, units) * 4.0;
-    bytes > LARGE_KERNELS as f64 && grid.size.0 * grid.size.1 <= FEW_SQUARES * side * side
+    match setting.learning {
+        true => bytes > LARGE_KERNELS as f64 / 3.0,
+        false => bytes > LARGE_KERNELS as f64 && grid.size.0 * grid.size.1 <= FEW_SQUARES * side * side,
+    }
 }
 
 /// Estimated nanoseconds of one core, product by product.
-pub(super) fn direct_cost(source: &Source, units: &[Unit], grid: &Grid) -> f64 {
+pub(super) fn direct_cost(source: &Source, units: &[Unit], grid: &Grid, setting: Setting) -> f64 {
     let pairs = products(source, units) * grid.taps.len() as f64;
     let area = (grid.size.0 * grid.size.1) as f64;
-    PICTURES.iter().map(|(pictures, weight)| weight * pairs * (area * pictures / 90.0 + READ)).sum()
+    let each = READ + setting.packing(false);
+    setting.pictures.iter().map(|(pictures, weight)| weight * pairs * (area * pictures / 90.0 + each)).sum()
 }
 
 /// The same for squares of `side` outputs by this many points and taps along each axis.
@@ -96,22 +127,28 @@ pub(super) fn cost(
     source: &Source,
     units: &[Unit],
     grid: &Grid,
-    (points, taps): (usize, usize),
-    side: usize,
+    (points, taps, side): (usize, usize, usize),
     views: usize,
+    setting: Setting,
 ) -> f64 {
     let outputs: usize = units.iter().map(|unit| unit.blocks).sum();
-    let late = transforms_late(source, units, grid, points, side, views);
+    let late = transforms_late(source, units, grid, (points, side), views, setting);
     let points = (points * points) as f64;
     let pairs = views as f64 * products(source, units);
-    let kernels = pairs * if late { (taps * taps) as f64 * READ + points * 0.04 } else { points * READ };
     let of = |&(pictures, weight): &(f64, f64)| {
         let squares = (grid.size.0 * grid.size.1 / (side * side)) as f64 * pictures;
+        let kernels = pairs
+            * match late {
+                true => {
+                    (taps * taps) as f64 * (READ + setting.packing(false)) + points * 0.04 * (squares / 128.0).ceil()
+                }
+                false => points * (READ + setting.packing(true)),
+            };
         let transforms = squares * points * (views * source.from.len() + outputs) as f64;
         // Fewer than four take as long as four.
         weight * (pairs * points * squares.max(4.0) / 80.0 + transforms + kernels)
     };
-    PICTURES.iter().map(of).sum()
+    setting.pictures.iter().map(of).sum()
 }
 
 /// Transformed squares: `[points][views and blocks][squares][16]`, the points one cache line further apart than they
@@ -129,7 +166,7 @@ impl Squares {
         to: &Layout,
         grid: &Grid,
         (points, side): (usize, usize),
-        views: &[View],
+        views: Vec<View>,
         kernels: Kernels,
     ) -> Self {
         let (rows, columns) = (grid.size.0 / side, grid.size.1 / side);
@@ -153,7 +190,18 @@ impl Squares {
             pixels: std::array::from_fn(|i| grid.step_out * (i / side * to.row() + i % side * LANES)),
             steps: (grid.step_in * from.row(), grid.step_in * LANES),
             lanes: lanes.repeat(views.len()),
+            views,
             kernels,
+        }
+    }
+
+    /// Takes other kernels.
+    pub(super) fn repack(&mut self, source: &Source, units: &[Unit]) {
+        match &mut self.kernels {
+            Kernels::Ready(packed) => {
+                source.winograd_again(units, (self.points, self.points + 1 - self.side), &self.views, packed);
+            }
+            Kernels::Late(packed) => source.views_again(units, &self.views, packed),
         }
     }
 

@@ -1,0 +1,23 @@
+//! Solving for z on a graphics processor: the graph of [`super::graph`], planned once for a number of starts.
+//!
+//! [`Gpu`] is a device with its kernels, [`Plan`] a graph on it with all buffers and dispatches of a step, [`Descent`]
+//! the codes of one search with Adam's state. A step is one submission: what the losses of the step before have decided
+//! (`shaders/solve_update.wgsl`), forward, losses, backward. Nothing is read back but the losses, pictures when they are
+//! asked for, and now and then the codes, so that a search survives its device.
+
+mod convolution;
+mod descent;
+mod device;
+mod dispatch;
+mod layout;
+mod plan;
+mod programs;
+mod solvers;
+
+#[cfg(test)]
+mod tests;
+
+pub use descent::{Decision, Descent, Outcome, State};
+pub use device::{Gpu, Style};
+pub use plan::Plan;
+pub use solvers::Solvers;
