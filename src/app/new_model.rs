@@ -3,7 +3,7 @@
 use crate::Picture;
 use crate::data::YKind;
 use crate::engine::Problem;
-use crate::engine::training::{TrainingFrame, TrainingStage};
+use crate::engine::training::{Row, TrainingFrame, TrainingStage};
 use crate::workshop::{Domain, Prior, Recipe};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -70,6 +70,8 @@ pub struct Run {
     pub state: RunState,
     /// The newest of it.
     pub frame: Option<Arc<TrainingFrame>>,
+    /// The newest pictures: not every stage has its own.
+    pub rows: Vec<Row>,
     /// Whether the unfinished model is being written, to be tried.
     pub trying: bool,
 }

@@ -6,7 +6,7 @@ use crate::app::command::Command;
 use crate::app::new_model::{Run, RunState};
 use crate::app::theme::{CONTROL, GAP, tokens};
 use crate::app::widgets::{Scene, caption, loss_text};
-use crate::engine::training::{TrainingFrame, TrainingStage, Warning};
+use crate::engine::training::{Row, TrainingFrame, TrainingStage, Warning};
 use crate::workshop::Prior;
 use eframe::egui::{self, Role, Sense, Vec2, WidgetInfo};
 
@@ -31,7 +31,7 @@ pub fn show(ui: &mut egui::Ui, scene: &mut Scene<'_>) {
     let Some(run) = scene.state.new_model.run.clone() else { return };
     pair(ui, scene, |ui, scene| progress(ui, scene, &run), |ui, _| losses(ui, run.frame.as_deref()));
     ui.add_space(GAP);
-    pictures(ui, scene, run.frame.as_deref());
+    pictures(ui, scene, &run.rows);
 }
 
 fn progress(ui: &mut egui::Ui, scene: &mut Scene<'_>, run: &Run) {
@@ -216,9 +216,8 @@ fn losses(ui: &mut egui::Ui, frame: Option<&TrainingFrame>) {
     });
 }
 
-fn pictures(ui: &mut egui::Ui, scene: &mut Scene<'_>, frame: Option<&TrainingFrame>) {
+fn pictures(ui: &mut egui::Ui, scene: &mut Scene<'_>, rows: &[Row]) {
     card(ui, "Samples", |ui| {
-        let rows = frame.map_or(&[][..], |frame| &frame.rows);
         if rows.is_empty() {
             caption(ui, "What the networks draw appears here as they learn.");
         }

@@ -8,7 +8,7 @@ mod training;
 
 use super::background::Background;
 use super::desktop::Desktop;
-use super::new_model::Page;
+use super::new_model::{NewModel, Page};
 use super::panels;
 use super::report::{Observed, Reporter};
 use super::state::{ModelChoice, State};
@@ -113,6 +113,11 @@ impl Window {
     /// What the window knows, for tests.
     pub fn state(&self) -> &State {
         &self.state
+    }
+
+    /// The page for a new model, for tests.
+    pub fn new_model(&mut self) -> &mut NewModel {
+        &mut self.state.new_model
     }
 
     fn apply_settings(&mut self, ctx: &egui::Context) {

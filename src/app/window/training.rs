@@ -61,7 +61,7 @@ impl Window {
                 self.background.remember_training(Some(out.clone()));
                 let new_model = &mut self.state.new_model;
                 new_model.unfinished = None;
-                new_model.run = Some(Run { recipe, out, state: RunState::Running, frame: None, trying: false });
+                new_model.run = Some(Run { recipe, out, state: RunState::Running, frame: None, rows: Vec::new(), trying: false });
             }
             Err(error) => self.state.fail(error.into()),
         }
@@ -89,6 +89,9 @@ impl Window {
         let Some(training) = &self.training else { return };
         let (frame, events) = (training.frame(), training.events());
         if let (Some(frame), Some(run)) = (frame, &mut self.state.new_model.run) {
+            if !frame.rows.is_empty() {
+                run.rows.clone_from(&frame.rows);
+            }
             run.frame = Some(frame);
         }
         for event in events {
@@ -102,6 +105,10 @@ impl Window {
             TrainingEvent::Tried(path) => {
                 run.trying = false;
                 return self.use_model(path);
+            }
+            TrainingEvent::NotYet(problem) => {
+                run.trying = false;
+                return self.state.fail(problem);
             }
             TrainingEvent::Finished(path) => {
                 run.state = RunState::Finished(path.clone());
