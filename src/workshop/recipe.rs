@@ -1,11 +1,15 @@
 //! What a model is made from, and the settings of each stage that follow.
 
-use crate::data::{Crop, Facing, ImageSet, Preparation, YKind};
-use crate::nam::train::{NamSettings, VaeNamSettings};
+use super::folder::Folder;
+use crate::data::{Augmentation, Crop, ImageSet, Preparation, Treatment, YKind};
+use crate::model_file::{LossConfig, Part};
+use crate::nam::train::{Contrast, NamSettings, VaeNamSettings};
 use crate::nets::{EncoderConfig, GeneratorConfig, MappingConfig};
-use crate::{Error, Result, prior};
+use crate::{Error, Picture, Result, prior};
+use candle_core::Device;
 use serde::{Deserialize, Serialize};
-use std::path::PathBuf;
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
 
 /// How much time a training takes for how good a model.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -30,6 +34,7 @@ pub enum Prior {
 
 /// What a model is made from.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Recipe {
     /// What the model is called.
     pub title: String,
@@ -55,6 +60,8 @@ pub struct Recipe {
     pub licence: String,
     /// The seed of everything random.
     pub seed: u64,
+    /// Steps of prior, mapping and encoder; those of the thoroughness where there are none.
+    pub steps: Option<[usize; 3]>,
 }
 
 impl Default for Recipe {
@@ -72,6 +79,7 @@ impl Default for Recipe {
             crop: false,
             licence: String::new(),
             seed: 1,
+            steps: None,
         }
     }
 }
@@ -85,13 +93,36 @@ pub enum Domain {
     Y,
 }
 
+/// Fewer pictures than this are too few to learn anything from.
+pub const FEWEST: usize = 16;
+/// The share of the side that stays free around what is cut out.
+const MARGIN: f32 = 0.05;
+
 impl Recipe {
-    /// What is missing or makes no sense, as a sentence for the person; `Ok` when it can be started.
+    /// What is missing or makes no sense, as a sentence for the person; `Ok` when it can be started. Looks at no file.
     ///
     /// # Errors
     /// With that sentence.
     pub fn check(&self) -> Result<()> {
-        todo!()
+        let missing = |what: &str| Err(Error::new(format!("{what} is missing; choose one.")));
+        match &self.prior {
+            Prior::Train(x) if x.is_empty() => return missing("A folder of pictures for X, what is to be found,"),
+            Prior::File(path) if path.as_os_str().is_empty() => return missing("The file of the generator"),
+            _ => {}
+        }
+        if self.y.is_empty() {
+            return missing("A folder of pictures for Y, what a person will give,");
+        }
+        if self.title.trim().is_empty() {
+            return Err(Error::new("The model needs a name."));
+        }
+        if ![32, 64].contains(&self.size) {
+            return Err(Error::new(format!("Models have 32 or 64 pixels a side, not {}.", self.size)));
+        }
+        if self.steps.is_some_and(|steps| steps.contains(&0)) {
+            return Err(Error::new("Every stage needs at least one step."));
+        }
+        Ok(())
     }
 
     /// `count` pictures of a domain, evenly spread over its files, as the networks will see them; for X none where the
@@ -99,15 +130,183 @@ impl Recipe {
     ///
     /// # Errors
     /// When there are no pictures, or too few for a training.
-    pub fn look(&self, domain: Domain, count: usize) -> Result<Vec<crate::Picture>> {
-        let _ = (domain, count);
-        todo!()
+    pub fn look(&self, domain: Domain, count: usize) -> Result<Vec<Picture>> {
+        let Some(set) = self.images(domain)? else { return Ok(Vec::new()) };
+        let count = count.min(set.len());
+        let chosen = (0..count).map(|i| i * set.len() / count);
+        let preparation = self.preparation(domain, self.side()?);
+        // One that cannot be read is no reason to show none.
+        let pictures = chosen.filter_map(|i| set.picture(i).ok());
+        Ok(pictures.map(|picture| crate::data::prepare(&picture, &preparation)).collect())
     }
 
     /// The recipe of a training that was stopped or broke off, by the model file that it was to become; `None` where
     /// there is no such training.
-    pub fn of_training(out: &std::path::Path) -> Option<Self> {
-        let _ = out;
-        todo!()
+    pub fn of_training(out: &Path) -> Option<Self> {
+        Folder::of(out).recipe().ok()
+    }
+
+    /// Rows and columns of all pictures: those of the generator, where there is one.
+    pub(super) fn side(&self) -> Result<usize> {
+        match &self.prior {
+            Prior::Train(_) => Ok(self.size),
+            Prior::File(path) => Ok(Part::<GeneratorConfig>::open(path, &Device::Cpu)?.config.size),
+        }
+    }
+
+    fn images(&self, domain: Domain) -> Result<Option<ImageSet>> {
+        let paths = match (domain, &self.prior) {
+            (Domain::X, Prior::File(_)) => return Ok(None),
+            (Domain::X, Prior::Train(paths)) => paths,
+            (Domain::Y, _) => &self.y,
+        };
+        let sets = paths.iter().map(ImageSet::open).collect::<Result<Vec<_>>>()?;
+        let set = sets.into_iter().reduce(ImageSet::join).ok_or_else(|| Error::new("No pictures were chosen."))?;
+        set.require(FEWEST)?;
+        Ok(Some(set))
+    }
+
+    /// All pictures of a domain, prepared, and what the set is called; `None` for X where the generator is there.
+    /// `go_on(done, all)` may stop it.
+    pub(super) fn prepare(
+        &self,
+        domain: Domain,
+        size: usize,
+        go_on: &(dyn Fn(usize, usize) -> bool + Sync),
+    ) -> Result<Option<(Vec<Picture>, String)>> {
+        let Some(set) = self.images(domain)? else { return Ok(None) };
+        // More drawings than these make a step no better, only the first epochs longer.
+        let set = if domain == Domain::Y { set.first(MOST_Y) } else { set };
+        let all = set.len();
+        let progress = |done| if go_on(done, all) { ControlFlow::Continue(()) } else { ControlFlow::Break(()) };
+        let prepared = set.prepare_all(&self.preparation(domain, size), progress);
+        if prepared.pictures.len() + prepared.failures.len() < all {
+            return Err(Error::new("Stopped before all pictures were prepared."));
+        }
+        if prepared.pictures.len() < FEWEST {
+            let (title, count) = (set.title(), prepared.pictures.len());
+            return Err(Error::new(format!(
+                "Only {count} pictures of {title} could be read; {FEWEST} at least are needed."
+            )));
+        }
+        Ok(Some((prepared.pictures, set.title().to_owned())))
+    }
+
+    /// How pictures of Y are prepared, the treatment left out: what the model file says.
+    pub(super) fn plain_preparation(&self, size: usize) -> Preparation {
+        let crop = if self.crop { Crop::Content { margin: MARGIN } } else { Crop::Whole };
+        Preparation { size, crop, ..Preparation::default() }
+    }
+
+    fn preparation(&self, domain: Domain, size: usize) -> Preparation {
+        let treatment = match domain {
+            Domain::X => Treatment::AsIs,
+            Domain::Y => self.y_kind.treatment(!self.drawings),
+        };
+        Preparation { treatment, ..self.plain_preparation(size) }
+    }
+
+    /// Channels of Y.
+    pub(super) fn channels(&self) -> usize {
+        if self.y_kind == YKind::AsIs { 3 } else { 1 }
+    }
+
+    fn is_quick(&self) -> bool {
+        self.thoroughness == Thoroughness::Quick
+    }
+
+    fn steps_of(&self, stage: usize, quick: usize, thorough: usize) -> usize {
+        self.steps.map_or(if self.is_quick() { quick } else { thorough }, |steps| steps[stage])
+    }
+
+    /// The settings of the prior's training on so many pictures: an SN-GAN, as the first model's.
+    pub(super) fn prior_settings(&self, images: usize) -> prior::Settings {
+        let width = if self.is_quick() { 32 } else { 48 };
+        let latent = if self.size == 32 { 32 } else { 100 };
+        prior::Settings {
+            generator: GeneratorConfig { latent, width, channels: 3, size: self.size, layers: Vec::new() },
+            critic_width: width,
+            batch: images.min(32),
+            steps: self.steps_of(0, 4000, 13_000),
+            cool_down: 0.3,
+            augmentation: Augmentation { shift: 2, flip: false },
+            seed: self.seed,
+            ..prior::Settings::default()
+        }
+    }
+
+    /// The settings of T's training: NAM, as the first model's.
+    pub(super) fn mapping_settings(&self, generator: &GeneratorConfig, loss: LossConfig) -> NamSettings {
+        let GeneratorConfig { channels: inputs, size, .. } = *generator;
+        NamSettings {
+            seed: self.seed,
+            steps: self.steps_of(1, 1000, 1800),
+            batch: 32,
+            learning_rate_mapping: 0.002,
+            decay_from: 0.6,
+            start_deviation: 1.0,
+            // Else T explains every drawing by the darkest thing that has its outline.
+            contrast: (self.y_kind == YKind::Edges).then_some(Contrast { least: 0.05, most: 0.25 }),
+            mapping: MappingConfig { width: 16, inputs, outputs: self.channels(), size, skip: false },
+            loss,
+            ..NamSettings::default()
+        }
+    }
+
+    /// The settings of E's training: VAE-NAM for the T that NAM found, as the first model's.
+    pub(super) fn encoder_settings(
+        &self,
+        generator: &GeneratorConfig,
+        mapping: &MappingConfig,
+        loss: LossConfig,
+    ) -> VaeNamSettings {
+        let GeneratorConfig { latent, size, .. } = *generator;
+        VaeNamSettings {
+            seed: self.seed,
+            steps: self.steps_of(2, 1000, 1800),
+            batch: 32,
+            learning_rate_encoder: 0.001,
+            decay_from: 0.6,
+            beta: 0.03,
+            aggregate: 0.3,
+            warm_up_epochs: 0,
+            fixed_mapping: true,
+            mapping: *mapping,
+            encoder: EncoderConfig { latent, width: 32, channels: self.channels(), size },
+            loss,
+            ..VaeNamSettings::default()
+        }
+    }
+}
+
+/// Pictures of Y that are used at most.
+const MOST_Y: usize = 4000;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_missing_is_named() {
+        let mut recipe = Recipe::default();
+        assert!(recipe.check().unwrap_err().to_string().contains("for X"));
+        recipe.prior = Prior::Train(vec!["x".into()]);
+        assert!(recipe.check().unwrap_err().to_string().contains("for Y"));
+        recipe.y = vec!["y".into()];
+        recipe.check().unwrap();
+        recipe.size = 48;
+        assert!(recipe.check().unwrap_err().to_string().contains("48"));
+    }
+
+    #[test]
+    fn a_recipe_comes_back_from_its_text() {
+        let recipe = Recipe {
+            prior: Prior::File("g.safetensors".into()),
+            y: vec!["drawings".into()],
+            steps: Some([1, 2, 3]),
+            ..Recipe::default()
+        };
+        let text = serde_json::to_string(&recipe).unwrap();
+        assert_eq!(serde_json::from_str::<Recipe>(&text).unwrap(), recipe);
     }
 }

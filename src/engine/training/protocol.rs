@@ -1,9 +1,8 @@
 //! What the window and a training say to each other.
 
-use crate::Picture;
 use crate::engine::Problem;
+pub use crate::workshop::{Row, Warning};
 use std::path::PathBuf;
-use std::sync::Arc;
 
 /// What a training is busy with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,26 +19,6 @@ pub enum TrainingStage {
     Measuring,
 }
 
-/// What is wrong with a training in a way that more steps may not mend.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Warning {
-    /// The generator's samples have become alike.
-    Collapsed,
-    /// Pictures that training never saw are explained worse than they were.
-    Overfitted,
-    /// The counterparts hardly depend on y.
-    IgnoresY,
-}
-
-/// A row of pictures under a heading.
-#[derive(Clone, Debug)]
-pub struct PictureRow {
-    /// What they are.
-    pub heading: &'static str,
-    /// All of one size.
-    pub pictures: Vec<Arc<Picture>>,
-}
-
 /// The state of a training, for the window.
 #[derive(Clone, Debug)]
 pub struct TrainingFrame {
@@ -54,7 +33,7 @@ pub struct TrainingFrame {
     /// Losses of this stage by their names, at most some hundred values each, evenly spread over its steps.
     pub losses: Vec<(&'static str, Vec<f32>)>,
     /// Samples of the prior; or rows of y, T(G(z)) and G(z) of pictures that training never saw.
-    pub rows: Vec<PictureRow>,
+    pub rows: Vec<Row>,
     /// What is wrong.
     pub warnings: Vec<Warning>,
     /// Whether it holds.
@@ -66,6 +45,8 @@ pub struct TrainingFrame {
 pub enum TrainingEvent {
     /// The unfinished model was written, to be tried.
     Tried(PathBuf),
+    /// There is nothing to try yet, or it could not be written.
+    NotYet(Problem),
     /// All is done; the model is there.
     Finished(PathBuf),
     /// It was stopped, and can be resumed from what is on the disk.

@@ -1,0 +1,417 @@
+//! A training that goes through its stages a step at a time: the prior, the mapping by NAM, the encoder by VAE-NAM for
+//! that mapping, and the measuring of pictures that training never saw.
+
+use super::folder::{Folder, Times};
+use super::judge::{HeldOutWatch, SampleWatch, WATCHED, Warning, Watched};
+use super::networks::{Assembly, frozen_generator, frozen_perceptual, loss_of, perceptual_part, pictures_of, record};
+use super::recipe::{Domain, Prior, Recipe};
+use crate::data::Images;
+use crate::model_file::{About, HeldOut, Model, Network, Part, Storage};
+use crate::nam::train::{Given, HeldOutSettings, NamTrainer, Trainer, VaeNamTrainer, held_out_losses, hold_out};
+use crate::nets::{EncoderConfig, GeneratorConfig, MappingConfig, PerceptualConfig, Weights};
+use crate::{Error, Picture, Result, prior};
+use candle_core::Device;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Instant;
+
+/// Samples on a sheet of the prior.
+const SAMPLES: usize = 16;
+/// Pictures of Y that training does not see, at most; of few pictures, a quarter.
+const HELD_OUT: usize = 48;
+/// Stages are looked at after each of so many equal parts.
+const LOOKS: usize = 20;
+
+/// A stage of a training.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Stage {
+    /// The generator learns X.
+    Prior,
+    /// T is fitted to Y.
+    Mapping,
+    /// E learns to find codes at once.
+    Encoder,
+    /// Pictures that training never saw are solved for.
+    Measuring,
+    /// The model is written.
+    Done,
+}
+
+/// Pictures in a row, under a heading.
+#[derive(Clone, Debug)]
+pub struct Row {
+    /// What they are.
+    pub heading: &'static str,
+    /// All of one size.
+    pub pictures: Vec<Arc<Picture>>,
+}
+
+/// What one step came to.
+#[derive(Clone, Debug, Default)]
+pub struct Stepped {
+    /// The losses by their names.
+    pub losses: Vec<(&'static str, f32)>,
+    /// New pictures, when it was time to look.
+    pub rows: Option<Vec<Row>>,
+}
+
+enum Running {
+    Prior(Box<prior::Trainer>),
+    Mapping(NamTrainer),
+    Encoder(VaeNamTrainer),
+    Measuring,
+    Done,
+}
+
+/// A training under way.
+pub struct Work {
+    recipe: Recipe,
+    folder: Folder,
+    out: PathBuf,
+    device: Device,
+    running: Running,
+    prior: Option<Part<GeneratorConfig>>,
+    mapping: Option<Part<MappingConfig>>,
+    encoder: Option<Part<EncoderConfig>>,
+    perceptual: Option<Part<PerceptualConfig>>,
+    x: (String, usize),
+    y_title: String,
+    images: Images,
+    held: Images,
+    times: Times,
+    since: Instant,
+    samples: SampleWatch,
+    held_out: HeldOutWatch,
+    warnings: Vec<Warning>,
+}
+
+/// Opens what a finished stage left, if it is there.
+fn finished<N: Network>(path: &Path, device: &Device) -> Result<Option<Part<N>>> {
+    path.exists().then(|| Part::open(path, device)).transpose()
+}
+
+impl Work {
+    /// Starts a training whose model goes to `out`, or goes on with the one that was stopped there. `go_on(done, all)`
+    /// hears of the pictures that are prepared, and may stop that.
+    ///
+    /// # Errors
+    /// When the recipe is incomplete, pictures are missing, or what is on the disk does not fit them.
+    pub fn open(
+        recipe: Recipe,
+        out: &Path,
+        resume: bool,
+        device: &Device,
+        go_on: &(dyn Fn(usize, usize) -> bool + Sync),
+    ) -> Result<Self> {
+        let folder = Folder::of(out);
+        let recipe = if resume { folder.recipe()? } else { recipe };
+        recipe.check()?;
+        let size = recipe.side()?;
+        let no_y = || Error::new("No pictures of Y were chosen.");
+        let (pictures, y_title) = recipe.prepare(Domain::Y, size, go_on)?.ok_or_else(no_y)?;
+        let y = Images::from_pictures(&pictures, recipe.channels())?;
+        let (images, held) = hold_out(&y, HELD_OUT.min(y.len() / 4).max(2), recipe.seed)?;
+        let prior = match &recipe.prior {
+            Prior::File(path) => Some(Part::open(path, device)?),
+            Prior::Train(_) => finished(&folder.network("prior"), device)?,
+        };
+        let perceptual = perceptual_part(device)?;
+        let mut work = Self {
+            mapping: finished(&folder.network("mapping"), device)?,
+            encoder: finished(&folder.network("encoder"), device)?,
+            times: folder.times(),
+            out: out.to_owned(),
+            device: device.clone(),
+            running: Running::Done,
+            x: (String::new(), 0),
+            since: Instant::now(),
+            samples: SampleWatch::default(),
+            held_out: HeldOutWatch::default(),
+            warnings: Vec::new(),
+            prior,
+            perceptual,
+            y_title,
+            images,
+            held,
+            recipe,
+            folder,
+        };
+        let x = match work.prior {
+            None => work.recipe.prepare(Domain::X, size, go_on)?,
+            Some(_) => None,
+        };
+        if !resume {
+            // Not before everything was found to be there.
+            work.folder.create(&work.recipe)?;
+        }
+        work.running = work.next(x)?;
+        Ok(work)
+    }
+
+    /// The stage that comes first of those that are not finished.
+    fn next(&mut self, x: Option<(Vec<Picture>, String)>) -> Result<Running> {
+        self.since = Instant::now();
+        self.held_out = HeldOutWatch::default();
+        self.warnings.clear();
+        let Some(prior) = &self.prior else {
+            let (pictures, title) = x.ok_or_else(|| Error::new("No pictures of X were chosen."))?;
+            self.samples = SampleWatch::new(&pictures[..SAMPLES.min(pictures.len())]);
+            self.x = (title, pictures.len());
+            let images = Images::from_pictures(&pictures, 3)?;
+            let checkpoint = self.folder.checkpoint("prior");
+            let trainer = match checkpoint.exists() {
+                true => prior::Trainer::resume(&checkpoint, None, images, &self.device)?,
+                false => prior::Trainer::new(self.recipe.prior_settings(images.len()), images, &self.device)?,
+            };
+            return Ok(Running::Prior(Box::new(trainer)));
+        };
+        let loss = loss_of(self.perceptual.as_ref());
+        let given = Given {
+            generator: frozen_generator(prior)?,
+            images: self.images.clone(),
+            perceptual: frozen_perceptual(self.perceptual.as_ref())?,
+        };
+        let Some(mapping) = &self.mapping else {
+            let checkpoint = self.folder.checkpoint("mapping");
+            let settings = self.recipe.mapping_settings(&prior.config, loss);
+            settings.mapping.shapes()?;
+            return Ok(Running::Mapping(match checkpoint.exists() {
+                true => NamTrainer::resume(&checkpoint, given, &self.device)?,
+                false => NamTrainer::new(settings, given, &self.device)?,
+            }));
+        };
+        if self.encoder.is_some() {
+            return Ok(Running::Measuring);
+        }
+        let checkpoint = self.folder.checkpoint("encoder");
+        let settings = self.recipe.encoder_settings(&prior.config, &mapping.config, loss);
+        Ok(Running::Encoder(match checkpoint.exists() {
+            true => VaeNamTrainer::resume(&checkpoint, given, &self.device)?,
+            false => VaeNamTrainer::with_mapping(settings, &mapping.weights, given, &self.device)?,
+        }))
+    }
+
+    /// The stage under way.
+    pub fn stage(&self) -> Stage {
+        match &self.running {
+            Running::Prior(_) => Stage::Prior,
+            Running::Mapping(_) => Stage::Mapping,
+            Running::Encoder(_) => Stage::Encoder,
+            Running::Measuring => Stage::Measuring,
+            Running::Done => Stage::Done,
+        }
+    }
+
+    /// Steps of this stage so far, and how many there will be.
+    pub fn progress(&self) -> (usize, usize) {
+        match &self.running {
+            Running::Prior(trainer) => (trainer.steps(), trainer.settings().steps),
+            Running::Mapping(trainer) => (trainer.step_count(), trainer.planned_steps()),
+            Running::Encoder(trainer) => (trainer.step_count(), trainer.planned_steps()),
+            Running::Measuring => (0, 1),
+            Running::Done => (1, 1),
+        }
+    }
+
+    /// What is wrong, as far as this stage tells.
+    pub fn warnings(&self) -> &[Warning] {
+        &self.warnings
+    }
+
+    /// The recipe.
+    pub fn recipe(&self) -> &Recipe {
+        &self.recipe
+    }
+
+    /// One step; the last of a stage also writes what the stage has come to and begins the next one. Measuring is one
+    /// step, which asks `go_on(done, all)` often.
+    ///
+    /// # Errors
+    /// When the computation or the disk fails, or `go_on` said no.
+    pub fn step(&mut self, go_on: &mut dyn FnMut(usize, usize) -> bool) -> Result<Stepped> {
+        let losses = match &mut self.running {
+            Running::Prior(trainer) => trainer.step()?.losses,
+            Running::Mapping(trainer) => vec![("loss", trainer.step()?.loss)],
+            Running::Encoder(trainer) => {
+                let report = trainer.step()?;
+                let kl = report.kl.map(|kl| ("kl", kl));
+                [("loss", report.loss), ("reconstruction", report.reconstruction)].into_iter().chain(kl).collect()
+            }
+            Running::Measuring => {
+                self.measure(go_on)?;
+                self.running = Running::Done;
+                return Ok(Stepped::default());
+            }
+            Running::Done => return Ok(Stepped::default()),
+        };
+        let (step, steps) = self.progress();
+        let last = step >= steps;
+        let time_to_look = step == 1 || last || step.is_multiple_of((steps / LOOKS).max(1));
+        let rows = if time_to_look { Some(self.look()?) } else { None };
+        if last {
+            self.finish_stage()?;
+        }
+        Ok(Stepped { losses, rows })
+    }
+
+    /// Looks at what there is: new pictures, and what is wrong with them.
+    fn look(&mut self) -> Result<Vec<Row>> {
+        let (step, steps) = self.progress();
+        // Early in a training nothing can be said.
+        let grown = 3 * step >= steps && step > LOOKS;
+        if let Running::Prior(trainer) = &self.running {
+            let samples = trainer.samples(SAMPLES)?;
+            self.warnings = self.samples.look(&samples, grown).into_iter().collect();
+            return Ok(vec![row("Samples of the generator", samples)]);
+        }
+        let networks = match &self.running {
+            Running::Mapping(trainer) => trainer.networks()?,
+            Running::Encoder(trainer) => trainer.networks()?,
+            _ => return Ok(Vec::new()),
+        };
+        let found = Watched::find(networks, &self.held, &self.device, self.recipe.seed)?;
+        let ignored = found.warning().filter(|_| grown);
+        self.warnings = self.held_out.loss(found.loss).into_iter().chain(ignored).collect();
+        Ok(vec![
+            row("y, never seen in training", pictures_of(&found.y)?),
+            row("T(G(z)), to look like y", pictures_of(&found.reconstruction)?),
+            row("G(z), the counterparts", pictures_of(&found.x)?),
+        ])
+    }
+
+    /// Writes what a resumed training needs. Cheap beside some seconds of training.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub fn checkpoint(&mut self) -> Result<()> {
+        let place = match &self.running {
+            Running::Prior(trainer) => {
+                trainer.checkpoint()?.save(&self.folder.checkpoint("prior"))?;
+                0
+            }
+            Running::Mapping(trainer) => {
+                trainer.save(&self.folder.checkpoint("mapping"))?;
+                1
+            }
+            Running::Encoder(trainer) => {
+                trainer.save(&self.folder.checkpoint("encoder"))?;
+                2
+            }
+            Running::Measuring | Running::Done => return Ok(()),
+        };
+        self.times.seconds[place] += std::mem::replace(&mut self.since, Instant::now()).elapsed().as_secs_f64();
+        self.folder.set_times(&self.times)
+    }
+
+    fn finish_stage(&mut self) -> Result<()> {
+        self.checkpoint()?;
+        let (name, next) = match self.stage() {
+            Stage::Prior => {
+                let part = self.prior_part()?;
+                part.save(&self.folder.network("prior"), Storage::F32)?;
+                self.prior = Some(part);
+                ("prior", true)
+            }
+            Stage::Mapping => {
+                let part = self.mapping_part()?;
+                part.save(&self.folder.network("mapping"), Storage::F32)?;
+                self.mapping = Some(part);
+                ("mapping", true)
+            }
+            Stage::Encoder => {
+                let part = self.encoder_part()?;
+                part.save(&self.folder.network("encoder"), Storage::F32)?;
+                self.encoder = Some(part);
+                ("encoder", true)
+            }
+            Stage::Measuring | Stage::Done => ("", false),
+        };
+        if next {
+            // What the stage left replaces its checkpoint, which may be large.
+            let _ = std::fs::remove_file(self.folder.checkpoint(name));
+            self.running = self.next(None)?;
+        }
+        Ok(())
+    }
+
+    fn about(&self, stage: &str, method: &str, data: &str, numbers: [usize; 3]) -> About {
+        About {
+            training: vec![record(stage, method, data, numbers, &self.recipe, &self.times)],
+            preparation: self.recipe.plain_preparation(self.recipe.size),
+            licence: String::new(),
+        }
+    }
+
+    fn prior_part(&self) -> Result<Part<GeneratorConfig>> {
+        let Running::Prior(trainer) = &self.running else { return missing("generator") };
+        let settings = trainer.settings();
+        let about = self.about("prior", "sngan", &self.x.0, [self.x.1, trainer.steps(), settings.batch]);
+        Ok(Part { config: settings.generator.clone(), weights: trainer.weights()?, about })
+    }
+
+    fn mapping_part(&self) -> Result<Part<MappingConfig>> {
+        let Running::Mapping(trainer) = &self.running else { return missing("mapping") };
+        let settings = trainer.settings();
+        let numbers = [self.images.len(), trainer.step_count(), settings.batch];
+        let about = self.about("mapping", "nam", &self.y_title, numbers);
+        Ok(Part { config: settings.mapping, weights: trainer.mapping_weights()?, about })
+    }
+
+    fn encoder_part(&self) -> Result<Part<EncoderConfig>> {
+        let Running::Encoder(trainer) = &self.running else { return missing("encoder") };
+        let settings = trainer.settings();
+        let numbers = [self.images.len(), trainer.step_count(), settings.batch];
+        let about = self.about("encoder", "vae-nam", &self.y_title, numbers);
+        let weights: Weights = trainer.encoder_weights()?.ok_or_else(|| Error::new("There is no encoder."))?;
+        Ok(Part { config: settings.encoder, weights, about })
+    }
+
+    /// The model as it is now: from the first step of the mapping on, without an encoder until there is one.
+    ///
+    /// # Errors
+    /// When there is no mapping yet.
+    pub fn model(&self, held_out: HeldOut) -> Result<Model> {
+        let too_early = || Error::new("There is nothing to try yet: the mapping comes after the generator.");
+        let now = matches!(self.running, Running::Mapping(_)).then(|| self.mapping_part()).transpose()?;
+        let encoder_now = matches!(self.running, Running::Encoder(_)).then(|| self.encoder_part()).transpose()?;
+        let assembly = Assembly {
+            recipe: &self.recipe,
+            prior: self.prior.as_ref().ok_or_else(too_early)?,
+            mapping: now.as_ref().or(self.mapping.as_ref()).ok_or_else(too_early)?,
+            encoder: encoder_now.as_ref().or(self.encoder.as_ref()),
+            perceptual: self.perceptual.as_ref(),
+            held: &self.held,
+            held_out,
+        };
+        assembly.model(&self.device)
+    }
+
+    /// Writes the model as it is now into the training's folder, to be tried.
+    ///
+    /// # Errors
+    /// When there is no mapping yet, or the disk refuses.
+    pub fn try_out(&self) -> Result<PathBuf> {
+        let path = self.folder.trial();
+        self.model(HeldOut::default())?.save(&path, Storage::F16)?;
+        Ok(path)
+    }
+
+    /// Solves for the pictures that training never saw, writes the model, and removes the training's folder.
+    fn measure(&mut self, go_on: &mut dyn FnMut(usize, usize) -> bool) -> Result<()> {
+        let unmeasured: Arc<dyn crate::nam::Networks + Send + Sync> = Arc::new(self.model(HeldOut::default())?);
+        let steps = if self.recipe.steps.is_some() { 3 } else { 50 };
+        let settings = HeldOutSettings { images: self.held.len(), starts: 2, steps, seed: self.recipe.seed };
+        let measured = held_out_losses(&unmeasured, &self.held, settings, &self.device, go_on)?;
+        self.model(measured)?.save(&self.out, Storage::F16)?;
+        self.folder.remove()
+    }
+}
+
+fn row(heading: &'static str, pictures: Vec<Picture>) -> Row {
+    debug_assert!(pictures.len() <= SAMPLES.max(WATCHED));
+    Row { heading, pictures: pictures.into_iter().map(Arc::new).collect() }
+}
+
+fn missing<T>(what: &str) -> Result<T> {
+    Err(Error::new(format!("The {what} is not what is being trained.")))
+}
