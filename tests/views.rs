@@ -4,21 +4,18 @@
 mod stage;
 mod support;
 
+use counterpart::Picture;
 use counterpart::app::command::Command;
-use counterpart::app::desktop::{Clipping, Desktop};
-use counterpart::app::state::{Comparison, ModelChoice, Phase, Settings};
-use counterpart::app::{Parts, Window};
+use counterpart::app::desktop::Clipping;
+use counterpart::app::state::{Comparison, Phase, Settings};
 use counterpart::data::Treatment;
-use counterpart::engine::{Ending, Engine, ModelSource, NamMethod, StartFrom};
+use counterpart::engine::{Ending, StartFrom};
 use counterpart::gpu::{self, Look, Mode, Painter};
-use counterpart::model_file::HeldOut;
-use counterpart::{Error, Picture, Result};
 use eframe::egui::{self, Key, Modifiers, Vec2};
 use egui_kittest::Harness;
 use egui_kittest::kittest::Queryable;
-use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use stage::{Stage, TestDesktop};
+use std::sync::Arc;
 
 #[test]
 fn it_opens_on_a_model_with_counterparts_of_its_first_sample() {

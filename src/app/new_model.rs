@@ -3,8 +3,8 @@
 use crate::Picture;
 use crate::data::YKind;
 use crate::engine::Problem;
-use crate::engine::training::{Row, TrainingFrame, TrainingStage};
-use crate::workshop::{Domain, Prior, Recipe};
+use crate::engine::training::{TrainingFrame, TrainingStage};
+use crate::workshop::{Domain, Prior, Recipe, Row};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -23,13 +23,16 @@ pub enum Page {
     NewModel,
 }
 
+/// The pictures of a domain as the networks will see them, or why there are none.
+pub type Seen = Result<Vec<Arc<Picture>>, Problem>;
+
 /// A look at a domain's pictures.
 #[derive(Clone, Debug, Default)]
 pub struct Look {
     /// What is being read: a recipe without what makes no difference to the pictures.
     pub reading: Option<Recipe>,
     /// What was read last, and what came of it.
-    pub shown: Option<(Recipe, Result<Vec<Arc<Picture>>, Problem>)>,
+    pub shown: Option<(Recipe, Seen)>,
 }
 
 impl Look {
@@ -74,6 +77,8 @@ pub struct Run {
     pub rows: Vec<Row>,
     /// Whether the unfinished model is being written, to be tried.
     pub trying: bool,
+    /// Where the unfinished model is that was tried.
+    pub tried: Option<PathBuf>,
 }
 
 /// What the page knows.

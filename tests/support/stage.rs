@@ -16,6 +16,9 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+/// Time for what takes some seconds on an idle machine.
+const PATIENCE: Duration = Duration::from_secs(180);
+
 /// A desktop whose answers are known.
 #[derive(Default)]
 pub struct TestDesktop {
@@ -141,7 +144,7 @@ impl Stage {
     pub fn until(&mut self, what: &str, holds: impl Fn(&Self) -> bool) {
         let begin = Instant::now();
         while !holds(self) {
-            assert!(begin.elapsed() < Duration::from_secs(60), "no {what}");
+            assert!(begin.elapsed() < PATIENCE, "no {what}");
             std::thread::sleep(Duration::from_millis(5));
             self.harness.step();
         }
@@ -186,4 +189,3 @@ impl Stage {
         self.harness.step();
     }
 }
-

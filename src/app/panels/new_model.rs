@@ -1,7 +1,7 @@
 //! The page for a new model: its settings first, then its training.
 
 use crate::app::command::Command;
-use crate::app::theme::{GAP, MARGIN, tokens};
+use crate::app::theme::{CONTROL, GAP, MARGIN, tokens};
 use crate::app::widgets::{Scene, Shown, heading};
 use crate::gpu::Mode;
 use crate::{Picture, app::widgets::empty};
@@ -39,7 +39,8 @@ fn headline(ui: &mut egui::Ui, scene: &mut Scene<'_>) {
         None => "New model".into(),
     };
     // The button first: it keeps its room, and a long title ends before it.
-    ui.with_layout(egui::Layout::right_to_left(egui::Align::Center), |ui| {
+    let size = Vec2::new(ui.available_width(), CONTROL);
+    ui.allocate_ui_with_layout(size, egui::Layout::right_to_left(egui::Align::Center), |ui| {
         scene.command(ui, Command::BackToCounterparts);
         ui.with_layout(egui::Layout::left_to_right(egui::Align::Center), |ui| {
             let text = egui::RichText::new(title).size(19.0).color(tokens(ui).text);

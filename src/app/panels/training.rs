@@ -4,10 +4,10 @@ use super::curves::{self, Line};
 use super::new_model::{alert, card, grid, pair};
 use crate::app::command::Command;
 use crate::app::new_model::{Run, RunState};
-use crate::app::theme::{CONTROL, GAP, tokens};
+use crate::app::theme::{GAP, tokens};
 use crate::app::widgets::{Scene, caption, loss_text};
-use crate::engine::training::{Row, TrainingFrame, TrainingStage, Warning};
-use crate::workshop::Prior;
+use crate::engine::training::{TrainingFrame, TrainingStage};
+use crate::workshop::{Prior, Row, Warning};
 use eframe::egui::{self, Role, Sense, Vec2, WidgetInfo};
 
 /// Height of the chart, in points.
@@ -51,7 +51,7 @@ fn progress(ui: &mut egui::Ui, scene: &mut Scene<'_>, run: &Run) {
         }
         ui.horizontal_wrapped(|ui| {
             for &command in commands(run) {
-                ui.allocate_ui(Vec2::new(0.0, CONTROL), |ui| scene.command(ui, command));
+                scene.command(ui, command);
             }
         });
         if run.trying {

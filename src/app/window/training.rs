@@ -61,7 +61,15 @@ impl Window {
                 self.background.remember_training(Some(out.clone()));
                 let new_model = &mut self.state.new_model;
                 new_model.unfinished = None;
-                new_model.run = Some(Run { recipe, out, state: RunState::Running, frame: None, rows: Vec::new(), trying: false });
+                new_model.run = Some(Run {
+                    recipe,
+                    out,
+                    state: RunState::Running,
+                    frame: None,
+                    rows: Vec::new(),
+                    trying: false,
+                    tried: None,
+                });
             }
             Err(error) => self.state.fail(error.into()),
         }
@@ -104,6 +112,7 @@ impl Window {
         match event {
             TrainingEvent::Tried(path) => {
                 run.trying = false;
+                run.tried = Some(path.clone());
                 return self.use_model(path);
             }
             TrainingEvent::NotYet(problem) => {
@@ -112,6 +121,9 @@ impl Window {
             }
             TrainingEvent::Finished(path) => {
                 run.state = RunState::Finished(path.clone());
+                // What was tried is gone with the training's folder.
+                let gone = run.tried.take().map(ModelSource::File);
+                self.state.models.retain(|model| Some(&model.source) != gone.as_ref());
                 self.background.remember_training(None);
                 self.state.tell(format!("The model is in {}.", path.display()));
             }
