@@ -59,12 +59,16 @@ pub(super) fn pair(
     // Columns are justified, which text must not be.
     let layout = egui::Layout::top_down(egui::Align::Min);
     if ui.available_width() >= SIDE_BY_SIDE {
+        ui.spacing_mut().item_spacing.x = 2.0 * GAP;
         ui.columns(2, |columns| {
+            columns.iter_mut().for_each(|ui| ui.spacing_mut().item_spacing.x = GAP);
             columns[0].with_layout(layout, |ui| left(ui, scene));
             columns[1].with_layout(layout, |ui| right(ui, scene));
         });
+        ui.spacing_mut().item_spacing.x = GAP;
     } else {
         left(ui, scene);
+        ui.add_space(GAP);
         right(ui, scene);
     }
 }

@@ -58,7 +58,7 @@ fn x(ui: &mut egui::Ui, scene: &mut Scene<'_>) {
             Prior::Train(folders) => {
                 source(ui, scene, Command::ChooseX, folders);
                 called(ui, scene, Domain::X);
-                look(ui, scene, Domain::X);
+                look(ui, scene, Domain::X, "in their colours");
             }
             Prior::File(path) => {
                 let file = Some(path.clone()).filter(|path| !path.as_os_str().is_empty());
@@ -86,10 +86,13 @@ fn y(ui: &mut egui::Ui, scene: &mut Scene<'_>) {
         let folders = recipe.y.clone();
         source(ui, scene, Command::ChooseY, &folders);
         called(ui, scene, Domain::Y);
-        look(ui, scene, Domain::Y);
-        if let Some((_, _, explained)) = choices.iter().find(|(choice, ..)| *choice == kind) {
-            caption(ui, *explained);
-        }
+        let made = match kind {
+            (YKind::Edges, false) => "line drawings, made of photographs",
+            (YKind::Edges, true) => "line drawings, their strokes of one width",
+            (YKind::Grey, _) => "without their colours",
+            (YKind::AsIs, _) => "in their colours",
+        };
+        look(ui, scene, Domain::Y, made);
     });
 }
 
@@ -150,8 +153,8 @@ fn field(ui: &mut egui::Ui, name: &str, hint: &str, text: &mut String) -> bool {
     })
 }
 
-/// Some pictures of a domain as the networks will see them.
-fn look(ui: &mut egui::Ui, scene: &mut Scene<'_>, domain: Domain) {
+/// Some pictures of a domain as the networks will see them, and in words what is made of them.
+fn look(ui: &mut egui::Ui, scene: &mut Scene<'_>, domain: Domain, made: &str) {
     let look = scene.state.new_model.looks[domain as usize].clone();
     let columns = if ui.available_width() >= SIX { 6 } else { 4 };
     let size = look.pictures().first().map_or(scene.state.new_model.recipe.size, |picture| picture.width());
@@ -166,9 +169,9 @@ fn look(ui: &mut egui::Ui, scene: &mut Scene<'_>, domain: Domain) {
         (Some(_), _) => _ = caption(ui, "Reading the pictures."),
         (None, Some(problem)) => alert(ui, &problem.sentence),
         (None, None) if look.pictures().is_empty() => {
-            _ = caption(ui, format!("{LOOK} of the pictures appear here as the networks will see them."));
+            _ = caption(ui, format!("{LOOK} of them appear here as the networks will see them: {made}."));
         }
-        (None, None) => _ = caption(ui, "As the networks will see them."),
+        (None, None) => _ = caption(ui, format!("As the networks will see them: {made}.")),
     }
 }
 

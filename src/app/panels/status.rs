@@ -61,7 +61,7 @@ pub fn sentence(state: &State) -> String {
     if state.page == Page::NewModel {
         return match state.new_model.summary() {
             Some(summary) => format!("{summary}."),
-            None => "Drop a folder of pictures on the window, or choose one.".into(),
+            None => state.new_model.missing().unwrap_or_else(|| "All is there: start the training.".into()),
         };
     }
     if state.model.is_none() {

@@ -15,7 +15,7 @@ const CHART: f32 = 150.0;
 /// Height of the bar that shows how far a stage is.
 const BAR: f32 = 8.0;
 /// Pictures side by side at most, and the largest that they are drawn, in points.
-const PICTURES: (usize, f32) = (8, 128.0);
+const PICTURES: (usize, f32) = (8, 144.0);
 
 /// The stages in their order, what each is called, and what happens in it.
 const STAGES: [(TrainingStage, &str, &str); 5] = [
