@@ -2,9 +2,9 @@
 
 use super::kernels::conv::{Size, convolve};
 use super::kernels::dense::{product, product_of_rows};
-use super::kernels::micro::kernels;
 use super::kernels::plan::Plan;
 use super::kernels::weight_gradient::weight_gradient;
+use super::simd::panels::kernels;
 use super::{Activation, composed, cpu, elementwise};
 use candle_core::{CpuStorage, CustomOp1, CustomOp2, Layout, Result, Shape, Tensor};
 use std::sync::{Arc, OnceLock};

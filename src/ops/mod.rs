@@ -19,6 +19,7 @@ mod norm;
 pub mod process;
 mod resample;
 mod row_adam;
+pub(crate) mod simd;
 #[cfg(test)]
 pub(crate) mod tests;
 pub mod threads;

@@ -5,8 +5,7 @@
 use super::graph::MapShape;
 use std::ops::Range;
 
-/// Channels in a block.
-pub const LANES: usize = 16;
+pub use crate::ops::simd::LANES;
 
 /// The layout of a map.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -133,3 +133,25 @@ fn wait_for(path: &Path) {
         std::thread::sleep(Duration::from_millis(20));
     }
 }
+
+#[test]
+fn two_folders_become_a_model_with_one_command() {
+    let place = Place::new().with_images("x", 16).with_images("y", 20);
+    let train = "train model --x x --y y --y-kind edges --size 32 --steps 2,2,2 --out m.safetensors --title Blobs";
+    place.succeed(&words(train));
+    let report = json(&place.succeed(&["inspect", "m.safetensors", "--json"]));
+    let stages: Vec<_> = report["training"].as_array().unwrap().iter().map(|record| record["stage"].clone()).collect();
+    assert_eq!(
+        (&report["title"], stages),
+        (&"Blobs".into(), ["prior", "student", "mapping", "encoder"].map(Into::into).to_vec())
+    );
+    assert!(image::open(place.path("m.samples.png")).is_ok() && !place.path("m.training").exists());
+    place.succeed(&words("sample y/001.png --from-photo --model m.safetensors --count 2 --out grid.png"));
+    // A generator that is there already.
+    place
+        .succeed(&words("train model --prior m.safetensors --y y --y-kind grey --steps 1,1,1 --out other.safetensors"));
+    let refused = place.fail(&words("train model --x x --y nowhere --out m2.safetensors"));
+    assert!(refused.contains("nowhere") && !place.path("m2.training").exists(), "{refused}");
+    let refused = place.fail(&words("train model --resume --out m2.safetensors"));
+    assert!(refused.contains("no training"), "{refused}");
+}

@@ -117,13 +117,23 @@ impl MethodChoice {
 
 /// `--y`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum YChoice {
+pub(super) enum YChoice {
     /// Line drawings
     Edges,
     /// The images as they are
     AsIs,
     /// Grey images
     Grey,
+}
+
+impl From<YChoice> for YKind {
+    fn from(choice: YChoice) -> Self {
+        match choice {
+            YChoice::Edges => Self::Edges,
+            YChoice::AsIs => Self::AsIs,
+            YChoice::Grey => Self::Grey,
+        }
+    }
 }
 
 /// `--storage`.
@@ -150,11 +160,7 @@ impl TrainMapping {
         if fixed.is_some() && self.method == MethodChoice::Nam {
             return Err(Error::new("--mapping leaves nothing to train for --method nam; choose ae-nam or vae-nam."));
         }
-        let y_kind = match self.y {
-            YChoice::Edges => YKind::Edges,
-            YChoice::AsIs => YKind::AsIs,
-            YChoice::Grey => YKind::Grey,
-        };
+        let y_kind = YKind::from(self.y);
         let channels = self.channels_y.unwrap_or(if y_kind == YKind::AsIs { 3 } else { 1 });
         if ![1, 3].contains(&channels) {
             return Err(Error::new(format!("--channels-y is 1 or 3, not {channels}.")));

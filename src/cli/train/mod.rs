@@ -1,10 +1,11 @@
-//! `counterpart train`: a prior, a perceptual student, a mapping.
+//! `counterpart train`: a prior, a perceptual student, a mapping, or all of a model at once.
 
 mod drive;
 mod files;
 pub(super) mod images;
 mod mapping;
 mod mapping_settings;
+mod model;
 mod options;
 mod prior;
 mod student;
@@ -23,6 +24,8 @@ pub enum Train {
     Student(Box<student::TrainStudent>),
     /// Trains a mapping from X to Y, and makes a model file
     Mapping(Box<mapping::TrainMapping>),
+    /// Trains all of it from two folders of pictures, by a preset, and makes a model file
+    Model(Box<model::TrainModel>),
 }
 
 impl Train {
@@ -35,6 +38,7 @@ impl Train {
             Self::Prior(prior) => prior.run(),
             Self::Student(student) => student.run(),
             Self::Mapping(mapping) => mapping.run(),
+            Self::Model(model) => model.run(),
         }
     }
 }

@@ -1,9 +1,10 @@
 //! Running a planned convolution.
 
 use super::gather::{Grid, Source, gather, split};
-use super::micro::Kernels;
 use super::plan::{Plan, RowPhases};
-use super::{Shared, filled, with_scratch};
+use crate::ops::simd::panels::Kernels;
+use crate::ops::simd::sharing::filled;
+use crate::ops::simd::{Share, Sharing, with_scratch};
 use crate::ops::{Activation, threads};
 
 /// The floats of gathered pixels that a task keeps in its core's cache.
@@ -45,13 +46,13 @@ pub fn convolve(
         Source { data: &planes, channels: spec.inputs, planes: spec.stride * spec.stride, height, width }
     };
     let tasks = tasks(kernels, plan, n, (out_h, out_w));
-    let work = |to: Shared| {
+    let work = |to: &Sharing| {
+        // The tasks cover every output pixel of every channel once.
         threads::for_each(tasks.len(), |i| {
-            run(kernels, plan, &tasks[i], &source, to, (out_h, out_w), bias, activation);
+            run(kernels, plan, &tasks[i], &source, to.task(i), (out_h, out_w), bias, activation);
         });
     };
-    // SAFETY: the tasks cover every output pixel of every channel once.
-    unsafe { filled(n * spec.outputs * out_h * out_w, work) }
+    filled(n * spec.outputs * out_h * out_w, work)
 }
 
 fn tasks<'a>(kernels: &Kernels, plan: &'a Plan, batch: usize, (out_h, out_w): (usize, usize)) -> Vec<Task<'a>> {
@@ -86,7 +87,7 @@ fn run(
     plan: &Plan,
     task: &Task,
     source: &Source,
-    to: Shared,
+    to: Share,
     (out_h, out_w): (usize, usize),
     bias: Option<&[f32]>,
     activation: Activation,
@@ -134,17 +135,7 @@ fn run(
                 for (phase, out) in phases.iter().zip(tiles.chunks_exact_mut(tile_size)) {
                     let a = phase.packed.tile_data(tile);
                     let b = &gathered[at..at + phase.packed.depth * width];
-                    // SAFETY: `a` is [depth][tile rows], `b` is [depth][width], `out` has room for [tile rows][width].
-                    unsafe {
-                        (kernels.tile)(
-                            tile_rows,
-                            vectors,
-                            phase.packed.depth,
-                            a.as_ptr(),
-                            b.as_ptr(),
-                            out.as_mut_ptr(),
-                        );
-                    }
+                    kernels.tile((tile_rows, vectors), phase.packed.depth, a, b, out);
                     for (row, values) in out.chunks_exact_mut(width).take(rows).enumerate() {
                         finish(values, bias.map_or(0.0, |bias| bias[first + row]), activation);
                     }
@@ -155,10 +146,7 @@ fn run(
                     for r in 0..rows {
                         let place = ((n * outputs + first + r) * out_h + row * step + top) * out_w + column * step;
                         let room = (length * step).min(out_w - column * step);
-                        // SAFETY: the place lies in row `row * step + top` of the output, `room` values of which this
-                        // task alone writes.
-                        let to = unsafe { std::slice::from_raw_parts_mut(to.get().add(place), room) };
-                        interleave(to, &tiles[r * width + lane..], tile_size, step);
+                        to.with(place, room, |to| interleave(to, &tiles[r * width + lane..], tile_size, step));
                     }
                 });
             }

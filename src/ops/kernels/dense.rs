@@ -1,9 +1,10 @@
 //! Products of plain matrices: what convolutions come to when a picture is one pixel.
 
 use super::gather::{Grid, Source, Tap, gather};
-use super::micro::{DOT_A, DOT_B, Kernels};
 use super::plan::Packed;
-use super::{Shared, filled, with_scratch};
+use crate::ops::simd::panels::{DOT_A, DOT_B, Kernels};
+use crate::ops::simd::sharing::filled;
+use crate::ops::simd::{Sharing, with_scratch};
 use crate::ops::threads;
 
 /// `[rows, columns]`: the product of `a`, read as `a[row * row_stride + k * depth_stride]`, and `b: [depth, columns]`.
@@ -23,8 +24,9 @@ pub fn product(
     let panel = 2 * kernels.lanes;
     let source = Source { data: b, channels: depth, planes: 1, height: 1, width: columns };
     let grid = Grid { batch: 1, rows: 1, columns };
-    let work = |to: Shared| {
+    let work = |to: &Sharing| {
         threads::for_each(columns.div_ceil(panel), |i| {
+            let to = to.task(i);
             let (start, count) = (i * panel, panel.min(columns - i * panel));
             let vectors = count.div_ceil(kernels.lanes);
             let width = vectors * kernels.lanes;
@@ -33,26 +35,18 @@ pub fn product(
                 let tap = [Tap { plane: 0, dy: 0, dx: 0 }];
                 gather(kernels, &source, &tap, (0, depth), &grid, (start, count), (vectors, width), gathered);
                 for tile in 0..packed.tiles() {
-                    let a = packed.tile_data(tile).as_ptr();
-                    // SAFETY: the tile is [depth][tile rows], the panel [depth][width], `out` holds [tile rows][width].
-                    unsafe {
-                        (kernels.tile)(packed.tile, vectors, depth, a, gathered.as_ptr(), out.as_mut_ptr());
-                    }
+                    kernels.tile((packed.tile, vectors), depth, packed.tile_data(tile), gathered, out);
                     let first = tile * packed.tile;
                     for row in first..rows.min(first + packed.tile) {
                         let from = &out[(row - first) * width..][..count];
-                        // SAFETY: this task alone writes these columns of the row.
-                        unsafe {
-                            let to = to.get().add(row * columns + start);
-                            std::slice::from_raw_parts_mut(to, count).copy_from_slice(from);
-                        }
+                        // This task alone writes these columns.
+                        to.with(row * columns + start, count, |to| to.copy_from_slice(from));
                     }
                 }
             });
         });
     };
-    // SAFETY: every column of every row is written.
-    unsafe { filled(rows * columns, work) }
+    filled(rows * columns, work)
 }
 
 /// `[rows, columns]`: the dot products of the rows of `a: [rows, length]` with those of `b: [columns, length]`.
@@ -63,31 +57,24 @@ pub fn product_of_rows(kernels: &Kernels, a: &[f32], b: &[f32], length: usize) -
     let (rows, columns) = (a.len() / length, b.len() / length);
     assert!(a.len() == rows * length && b.len() == columns * length);
     let even = length / kernels.lanes * kernels.lanes;
-    let work = |to: Shared| {
+    let work = |to: &Sharing| {
         threads::for_each(columns.div_ceil(DOT_B), |j| {
+            let to = to.task(j);
             let right = DOT_B.min(columns - j * DOT_B);
             for i in 0..rows.div_ceil(DOT_A) {
                 let left = DOT_A.min(rows - i * DOT_A);
                 let mut block = [0.0; DOT_A * DOT_B];
                 let (a, b) = (&a[i * DOT_A * length..], &b[j * DOT_B * length..]);
-                // SAFETY: `left` rows of a and `right` rows of b are there, each `length >= even` long.
-                unsafe {
-                    let out = block.as_mut_ptr();
-                    (kernels.dot)(left, right, even, a.as_ptr(), length, b.as_ptr(), length, out);
-                }
+                kernels.dot((left, right), even, (a, length), (b, length), &mut block);
                 for y in 0..left {
                     for x in 0..right {
                         let rest = (even..length).map(|k| a[y * length + k] * b[x * length + k]).sum::<f32>();
-                        // SAFETY: this task alone writes these columns.
-                        unsafe {
-                            let place = (i * DOT_A + y) * columns + j * DOT_B + x;
-                            *to.get().add(place) = block[y * DOT_B + x] + rest;
-                        }
+                        // This task alone writes these columns.
+                        to.set((i * DOT_A + y) * columns + j * DOT_B + x, block[y * DOT_B + x] + rest);
                     }
                 }
             }
         });
     };
-    // SAFETY: every element is written.
-    unsafe { filled(rows * columns, work) }
+    filled(rows * columns, work)
 }

@@ -1,6 +1,6 @@
 //! Filling panels with pixels: which run of which row goes to which lanes.
 
-use super::micro::{Kernels, Run};
+use crate::ops::simd::panels::{Kernels, Run};
 
 /// A batch of pictures whose channels consist of one or more planes: `[batch, channels, planes, height, width]`.
 #[derive(Clone, Copy)]
@@ -103,12 +103,8 @@ pub fn gather(
             }
         });
         let to = &mut out[t * row_length..];
-        // SAFETY: the runs were clipped to the pictures, the assertions above hold the data and the panel to size,
-        // and `kernels` was made for this processor.
-        unsafe {
-            let from = source.data.as_ptr();
-            (kernels.gather)(&runs, vectors, channels, from, channel_size, to.as_mut_ptr(), taps.len() * row_length);
-        }
+        // The runs were clipped to the pictures.
+        kernels.gather(&runs, vectors, channels, source.data, channel_size, to, taps.len() * row_length);
     }
 }
 

@@ -1,7 +1,7 @@
 //! What a convolution comes to: which taps feed which output pixels, and the kernels in the order of the inner loop.
 
 use super::gather::Tap;
-use super::micro::Kernels;
+use crate::ops::simd::panels::Kernels;
 use crate::ops::{ConvSpec, threads};
 
 /// Kernels `[rows, depth]` cut into tiles of a few rows, each tile `[depth][tile rows]`.

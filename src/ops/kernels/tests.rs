@@ -2,10 +2,10 @@
 
 use super::conv::convolve;
 use super::dense::{product, product_of_rows};
-use super::micro::of;
 use super::plan::Plan;
-use super::sets::InstructionSet;
 use super::weight_gradient::weight_gradient;
+use crate::ops::simd::InstructionSet;
+use crate::ops::simd::panels::of;
 use crate::ops::{Activation, ConvSpec};
 
 /// Reproducible values in [-1, 1].

@@ -2,9 +2,9 @@
 
 use super::conv::Size;
 use super::gather::{Grid, Source, Tap, gather, split};
-use super::micro::{DOT_A, DOT_B, Kernels};
 use super::plan::conv_taps;
-use super::{Shared, with_scratch};
+use crate::ops::simd::panels::{DOT_A, DOT_B, Kernels};
+use crate::ops::simd::{Sharing, with_scratch};
 use crate::ops::threads;
 
 /// Output pixels in one round of dot products.
@@ -43,7 +43,7 @@ pub fn weight_gradient(
     let taps = conv_taps(kernel, stride, padding);
     let grid = Grid { batch: n, rows: out_h, columns: out_w };
     let mut result = vec![0.0; outputs * inputs * taps.len()];
-    let to = Shared(result.as_mut_ptr());
+    let to = Sharing::new(&mut result);
 
     // Tasks own blocks of the result: some input channels by some output channels.
     let wanted = 3 * threads::count();
@@ -52,6 +52,7 @@ pub fn weight_gradient(
     let bands = wanted.div_ceil(columns).min(outputs.div_ceil(16)).max(1);
     let band = outputs.div_ceil(bands);
     threads::for_each(columns * bands, |task| {
+        let to = to.task(task);
         let first_input = task / bands * channels;
         let inputs_here = channels.min(inputs - first_input);
         let first_output = (task % bands * band).min(outputs);
@@ -77,17 +78,13 @@ pub fn weight_gradient(
                         for i in (0..rows_here).step_by(DOT_A) {
                             let tall = DOT_A.min(rows_here - i);
                             let mut block = [0.0; DOT_A * DOT_B];
-                            // SAFETY: the gathered rows are `length >= used` long, `used` a multiple of the lanes.
-                            unsafe {
-                                let (a, b) = (left[i * length..].as_ptr(), right[j * length..].as_ptr());
-                                (kernels.dot)(tall, wide, used, a, length, b, length, block.as_mut_ptr());
-                            }
+                            let (a, b) = ((&left[i * length..], length), (&right[j * length..], length));
+                            kernels.dot((tall, wide), used, a, b, &mut block);
                             for (y, block) in block.chunks_exact(DOT_B).take(tall).enumerate() {
                                 let place = ((top + i + y) * inputs + first_input) * taps.len() + j;
-                                for (x, value) in block[..wide].iter().enumerate() {
-                                    // SAFETY: this task alone owns this block of the result.
-                                    unsafe { *to.get().add(place + x) += value };
-                                }
+                                to.with(place, wide, |to| {
+                                    to.iter_mut().zip(block).for_each(|(to, value)| *to += value);
+                                });
                             }
                         }
                     }

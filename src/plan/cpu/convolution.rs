@@ -1,18 +1,11 @@
 //! A planned convolution: its kernels packed once, its geometry in tables, its work shared out over threads.
-//!
-//! # Safety
-//! All of this file's pointers come from slices whose lengths `run` asserts against the layouts; the tables hold only
-//! places inside these layouts ([`grids`] vouches that every tap stays within the frame), and no two tasks write one
-//! output.
-#![allow(unsafe_code)]
 
 use super::super::layout::{LANES, Layout};
-use super::floats::Floats;
 use super::geometry::{Grid, Tap, grids};
-use super::micro::{Finish, Kernels, MOST_PIXELS, Segment, TileSize};
 use super::pack::{MOST_TAPS, Packed, Source, Unit, units};
 use super::winograd::{self, Squares};
-use crate::ops::kernels::Shared;
+use crate::ops::simd::tiles::{Finish, Kernels, MOST_PIXELS, Places, Segment, Segments, TileSize};
+use crate::ops::simd::{Floats, Share, Sharing};
 use crate::ops::{ConvSpec, threads};
 use std::ops::Range;
 
@@ -54,7 +47,7 @@ enum Part {
 
 /// A grid of outputs, product by product.
 struct Direct {
-    segments: Vec<Segment>,
+    segments: Segments<'static>,
     /// Where each output reads and writes, in the planes of one picture.
     places: Vec<(u32, u32)>,
     taps: Vec<Tap>,
@@ -73,27 +66,23 @@ pub struct Output<'a> {
     pub seen: &'a [f32],
 }
 
-/// [`Output`] as all threads see it.
-#[derive(Clone, Copy)]
+/// [`Output`] as all tasks share it. Tasks have different pixels or units, so they write different places: in one grid by
+/// how [`Direct::tasks`] and [`Squares::run`] cut it, and grids lie between one another.
 pub(super) struct Sink<'a> {
-    pub values: Shared,
+    pub values: Sharing<'a>,
     pub finish: &'a [Finish],
     pub bias: &'a [f32],
     pub seen: &'a [f32],
 }
 
 impl Sink<'_> {
-    /// Finishes vectors of 16 and stores them at these places of a block, counted from the first that is written.
-    ///
-    /// # Safety
-    /// There is a vector for every offset, the offsets lie in the map, and no other thread writes them.
+    /// Finishes vectors of 16 and stores them at these places, counted from `at`, of a block, counted from the first that is
+    /// written.
     #[inline]
-    pub unsafe fn store(&self, conv: &Convolution, block: usize, values: *const f32, offsets: &[usize]) {
-        let plane = (conv.first + block) * conv.to.plane();
-        let bias = if self.bias.is_empty() { std::ptr::null() } else { self.bias[block * LANES..].as_ptr() };
-        let seen = if self.seen.is_empty() { std::ptr::null() } else { self.seen[plane..].as_ptr() };
-        // SAFETY: the caller's; slopes are asked for only where `seen` is given.
-        unsafe { (conv.kernels.finish)(&self.finish[block], bias, values, offsets, self.values.get().add(plane), seen) }
+    pub fn store(&self, conv: &Convolution, to: Share, block: usize, values: &[f32], (at, places): (usize, &Places)) {
+        let plane = at + (conv.first + block) * conv.to.plane();
+        let bias = if self.bias.is_empty() { &[] } else { &self.bias[block * LANES..] };
+        conv.kernels.finish(&self.finish[block], bias, values, (to, plane), places, self.seen);
     }
 }
 
@@ -170,20 +159,20 @@ impl Convolution {
         let blocks: usize = self.units.iter().map(|unit| unit.blocks).sum();
         assert!(x.len() >= count * self.from.image() && values.len() >= count * self.to.image());
         assert!(finish.len() >= blocks && (bias.is_empty() || bias.len() >= blocks * LANES));
-        let sloped = finish[..blocks].iter().any(|finish| finish.slope != crate::ops::Activation::None);
-        assert!(if sloped { seen.len() >= count * self.to.image() } else { true });
-        let sink = Sink { values: Shared(values.as_mut_ptr()), finish, bias, seen };
+        let all = count * self.to.image();
+        let seen = if seen.is_empty() { seen } else { &seen[..all] };
+        let sink = Sink { values: Sharing::new(&mut values[..all]), finish, bias, seen };
         // The grids of a transposed convolution are small and many: their tasks are shared out together.
         let mut tasks = Vec::new();
         for part in &self.parts {
             match part {
                 Part::Direct(direct) => direct.tasks(self, count, self.parts.len(), |task| tasks.push((direct, task))),
-                Part::Winograd(squares) => squares.run(self, count, x, sink, shared),
+                Part::Winograd(squares) => squares.run(self, count, x, &sink, shared),
             }
         }
         threads::for_each(tasks.len(), |i| {
             let (direct, task) = &tasks[i];
-            direct.run(self, task, x, sink);
+            direct.run(self, task, x, &sink, sink.values.task(i));
         });
     }
 }
@@ -222,7 +211,9 @@ fn part(
         offset: offset(tap.dy, tap.dx) + (block * from.plane()) as isize,
         length,
     };
-    let segments = grid.taps.iter().flat_map(|tap| blocks().map(move |block| (tap, block))).map(segment).collect();
+    let segments: Vec<Segment> =
+        grid.taps.iter().flat_map(|tap| blocks().map(move |block| (tap, block))).map(segment).collect();
+    let segments = Segments::new(segments);
     let place = |(y, x): (usize, usize)| {
         let read = from.at((y * grid.step_in) as isize, (x * grid.step_in) as isize);
         let (row, column) = (grid.offset.0 + y * grid.step_out, grid.offset.1 + x * grid.step_out);
@@ -254,7 +245,7 @@ impl Direct {
         }
     }
 
-    fn run(&self, conv: &Convolution, task: &Task, x: &[f32], sink: Sink) {
+    fn run(&self, conv: &Convolution, task: &Task, x: &[f32], sink: &Sink, to: Share) {
         let width = conv.kernels.pixels;
         let (start, end) = task.pixels;
         let mut read = [[0usize; MOST_PIXELS]; TILES];
@@ -267,6 +258,8 @@ impl Direct {
             read[i / width][i % width] = picture * conv.from.image() + from as usize;
             write[i / width][i % width] = picture * conv.to.image() + to as usize;
         }
+        let used = |i: usize| width.min((end - start).saturating_sub(i * width));
+        let places: [Places; TILES] = std::array::from_fn(|i| Places::new(&write[i][..used(i)]));
         let mut sums = Sums([0.0; 2 * MOST_PIXELS * LANES]);
         for unit in task.units.0..task.units.1 {
             let weights = self.packed.unit(unit);
@@ -274,20 +267,9 @@ impl Direct {
             for (i, first) in (start..end).step_by(width).enumerate() {
                 let count = width.min(end - first);
                 let size = TileSize { blocks, half: 2 * count <= width, add: false };
-                // SAFETY: see the head of the file; the weights are packed for these segments.
-                unsafe {
-                    (conv.kernels.tile)(
-                        size,
-                        x.as_ptr(),
-                        &read[i],
-                        &self.segments,
-                        weights.as_ptr(),
-                        sums.0.as_mut_ptr(),
-                        MOST_PIXELS * LANES,
-                    );
-                    for b in 0..blocks {
-                        sink.store(conv, block + b, sums.0[b * MOST_PIXELS * LANES..].as_ptr(), &write[i][..count]);
-                    }
+                conv.kernels.tile(size, x, &read[i], &self.segments, weights, &mut sums.0, MOST_PIXELS * LANES);
+                for b in 0..blocks {
+                    sink.store(conv, to, block + b, &sums.0[b * MOST_PIXELS * LANES..], (0, &places[i]));
                 }
             }
         }

@@ -2,9 +2,9 @@
 
 use super::super::graph::{Compare, Resample};
 use super::super::layout::{LANES, Layout};
-use super::micro::{Finish, Kernels};
-use super::wide::{Wide, Work, run};
-use crate::ops::kernels::simd::Simd;
+use crate::ops::simd::Simd;
+use crate::ops::simd::tiles::{Finish, Kernels};
+use crate::ops::simd::wide::{Wide, Work, run};
 use crate::ops::{Activation, threads};
 use std::sync::atomic::{AtomicU64, Ordering};
 

@@ -1,12 +1,11 @@
 //! Kernels in the order in which the inner loops read them.
 
 use super::super::layout::LANES;
-use super::floats::Floats;
 use super::geometry::{Tap, View};
-use super::micro::{Kernels, kernels};
-use super::transform::kernel_matrix;
-use super::wide::{Wide, Work, run};
-use crate::ops::kernels::simd::Simd;
+use crate::ops::simd::tiles::{Kernels, kernels};
+use crate::ops::simd::transform::kernel_matrix;
+use crate::ops::simd::wide::{Wide, Work, run};
+use crate::ops::simd::{Floats, Simd};
 use crate::ops::{ConvSpec, threads};
 
 /// The most taps of a kernel whose products are saved by Winograd's algorithm.
@@ -125,7 +124,7 @@ impl Source<'_> {
         });
     }
 
-    /// For each unit `[view][input channel][tap][outputs]`: what [`super::transform::KernelTransform`] reads.
+    /// For each unit `[view][input channel][tap][outputs]`: what [`crate::ops::simd::transform::KernelTransform`] reads.
     pub fn views(&self, units: &[Unit], taps: usize, views: &[View]) -> Packed {
         let mut packed = Packed::zeros(units, views.len() * self.spec.inputs * taps);
         self.views_again(units, views, &mut packed);

@@ -3,8 +3,7 @@
 use super::super::graph::{Compare, MapShape, Resample};
 use super::super::layout::{LANES, Layout};
 use super::elementwise::{self, Source, Target};
-use super::micro::{Finish, runnable};
-use super::{Convolution, Floats, Output, Way, WeightGradient};
+use super::{Convolution, Finish, Floats, Output, Way, WeightGradient, runnable};
 use crate::ops::kernels::tests::{each_product, noise};
 use crate::ops::{Activation, ConvSpec};
 use std::sync::atomic::AtomicU64;

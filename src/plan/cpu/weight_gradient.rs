@@ -1,20 +1,14 @@
 //! The gradient of a convolution in its kernels: sums, over all pixels of a batch, of outer products of channels; where
 //! the shape allows it by Winograd's algorithm turned round, with products of transformed squares of both maps.
-//!
-//! # Safety
-//! As in [`super::convolution`]: the slices are asserted against the layouts, and no two tasks write one value.
-#![allow(unsafe_code)]
 
 use super::super::layout::{LANES, Layout};
 use super::convolution::Way;
-use super::floats::Floats;
 use super::geometry::{Tap, View, grids};
-use super::micro::{Kernels, Outer};
 use super::pack::{Unit, units};
-use super::transform::kernel_matrix;
-use super::wide::{Work, run};
-use crate::ops::kernels::Shared;
-use crate::ops::kernels::simd::Simd;
+use crate::ops::simd::tiles::{InputTransform, Kernels, Outer, SpreadTransform};
+use crate::ops::simd::transform::kernel_matrix;
+use crate::ops::simd::wide::{Work, run};
+use crate::ops::simd::{Floats, Share, Sharing, Simd};
 use crate::ops::{ConvSpec, threads};
 use std::ops::Range;
 
@@ -175,7 +169,7 @@ impl WeightGradient {
         let (large, small) = if transposed { (gradients, values) } else { (values, gradients) };
         assert!(large.len() >= count * self.large.image() && small.len() >= count * self.small.image());
         assert!(to.len() >= self.spec.weight_shape().iter().product() && shared.len() >= self.shared(count));
-        let to = Shared(to.as_mut_ptr());
+        let to = &Sharing::new(to);
         match &self.way {
             Plan::Direct(taps) => self.direct(taps, count, large, small, to, shared),
             Plan::Squares(squares) => squares.run(self, count, large, small, to, shared),
@@ -191,19 +185,8 @@ impl WeightGradient {
     }
 
     /// Sums products of one block of the left side with a unit of the right side, for all rows that have a channel.
-    ///
-    /// # Safety
-    /// The pointers must be valid for all products, and `products.to` for sixteen rows.
-    unsafe fn multiply(&self, block: usize, unit: &Unit, products: Outer) {
-        let lanes = self.large.lanes[self.large_blocks.start + block];
-        for row in (0..lanes).step_by(self.kernels.rows) {
-            let (left, to) = (products.left.0.wrapping_add(row), products.to.0.wrapping_add(row * products.to.1));
-            // SAFETY: the caller's.
-            unsafe {
-                let part = Outer { left: (left, products.left.1), to: (to, products.to.1), ..products };
-                (self.kernels.outer)(unit.blocks, &part);
-            }
-        }
+    fn multiply(&self, block: usize, unit: &Unit, products: &Outer) {
+        self.kernels.outer(unit.blocks, self.large.lanes[self.large_blocks.start + block], products);
     }
 
     /// Tap by tap.
@@ -213,30 +196,29 @@ impl WeightGradient {
         count: usize,
         large: &[f32],
         small: &[f32],
-        to: Shared,
+        to: &Sharing,
         shared: &mut Floats,
     ) {
         let step = self.spec.stride;
         let row = self.small_blocks.len() * LANES;
-        let sums = Shared(shared.as_mut_ptr());
+        // Each task has the sums of a tap and a unit.
+        let sums = &Sharing::new(shared);
         let single = (self.small.height, self.small.width) == (1, 1);
         threads::for_each(taps.len() * self.units.len(), |task| {
             let (tap, unit) = (task / self.units.len(), &self.units[task % self.units.len()]);
+            let sums = sums.task(task);
             for block in 0..self.large_blocks.len() {
                 let place = (tap * self.large_blocks.len() + block) * LANES * row + unit.block * LANES;
                 let sum = |first: bool, left: usize, right: usize, steps: (usize, usize), count: usize| {
-                    // SAFETY: see the head of the file.
-                    unsafe {
-                        let products = Outer {
-                            left: (large.as_ptr().add(left), steps.0),
-                            right: (small.as_ptr().add(right), steps.1),
-                            block: self.small.plane(),
-                            count,
-                            to: (sums.get().add(place), row),
-                            add: !first,
-                        };
-                        self.multiply(block, unit, products);
-                    }
+                    let products = Outer {
+                        left: (large, left, steps.0),
+                        right: (small, right, steps.1),
+                        block: self.small.plane(),
+                        count,
+                        to: (sums, place, row),
+                        add: !first,
+                    };
+                    self.multiply(block, unit, &products);
                 };
                 let left = |picture: usize| self.large_at(picture, block) + taps[tap].1;
                 let right = |picture: usize| self.small_at(picture, unit.block) + self.small.at(0, 0);
@@ -255,25 +237,25 @@ impl WeightGradient {
         });
         let sums = &shared[..taps.len() * self.pairs()];
         let area = self.spec.kernel * self.spec.kernel;
-        self.for_each_pair(|block, other| {
+        self.for_each_pair(to, |to, block, other| {
             for (lane, input) in self.inputs(block) {
                 let row_of = |tap: usize| {
                     &sums[((tap * self.large_blocks.len() + block) * LANES + lane) * row + other * LANES..][..LANES]
                 };
                 for (t, (tap, _)) in taps.iter().enumerate() {
                     for (value, output) in row_of(t).iter().zip(self.outputs(other)) {
-                        // SAFETY: this task alone writes this pair of channels.
-                        unsafe { *to.get().add((output * self.spec.inputs + input) * area + tap.index) = *value };
+                        to.set((output * self.spec.inputs + input) * area + tap.index, *value);
                     }
                 }
             }
         });
     }
 
-    /// Calls `work(block of the large map, block of the small map)` for all pairs, on all threads.
-    fn for_each_pair(&self, work: impl Fn(usize, usize) + Sync + Send) {
+    /// Calls `work(where to write, block of the large map, block of the small map)` for all pairs, on all threads. Each
+    /// writes the kernels of its pairs of channels.
+    fn for_each_pair(&self, to: &Sharing, work: impl Fn(Share, usize, usize) + Sync + Send) {
         let blocks = self.large_blocks.len();
-        threads::for_each(blocks * self.small_blocks.len(), |i| work(i % blocks, i / blocks));
+        threads::for_each(blocks * self.small_blocks.len(), |i| work(to.task(i), i % blocks, i / blocks));
     }
 
     /// The lanes and channels of a block of the large map.
@@ -309,7 +291,15 @@ impl Squares {
         all.min((SQUARE_FLOATS / each).max(1).next_multiple_of(CHAIN))
     }
 
-    fn run(&self, plan: &WeightGradient, count: usize, large: &[f32], small: &[f32], to: Shared, shared: &mut Floats) {
+    fn run(
+        &self,
+        plan: &WeightGradient,
+        count: usize,
+        large: &[f32],
+        small: &[f32],
+        to: &Sharing,
+        shared: &mut Floats,
+    ) {
         let all = count * self.places.len();
         let many = self.many(plan, count);
         let points = self.points * self.points;
@@ -318,63 +308,48 @@ impl Squares {
         let row = plan.small_blocks.len() * LANES;
         let (sums, rest) = shared.split_at_mut(points * views * plan.pairs());
         let (left, right) = rest.split_at_mut(points * left_point);
-        let (to_left, to_right) = (Shared(left.as_mut_ptr()), Shared(right.as_mut_ptr()));
-        let to_sums = Shared(sums.as_mut_ptr());
+        let input = InputTransform::new(self.points, self.steps, left_point);
+        let spread = SpreadTransform::new(self.points, plan.small.row(), right_point);
         for begin in (0..all).step_by(many) {
             let here = many.min(all - begin);
+            // Each task has squares of its own, and then the sums of a point and a unit.
+            let (to_left, to_right) = (&Sharing::new(left), &Sharing::new(right));
             threads::for_each(here.div_ceil(TOGETHER), |i| {
+                let (to_left, to_right) = (to_left.task(i), to_right.task(i));
                 for square in i * TOGETHER..here.min((i + 1) * TOGETHER) {
                     let (picture, place) = ((begin + square) / self.places.len(), (begin + square) % self.places.len());
                     for (v, block) in (0..views).flat_map(|v| (0..blocks).map(move |block| (v, block))) {
                         let from = plan.large_at(picture, block) + self.reads[v][place] as usize;
                         let at = ((v * blocks + block) * many + square) * LANES;
-                        // SAFETY: see the head of the file.
-                        unsafe {
-                            let (from, to) = (large.as_ptr().add(from), to_left.get().add(at));
-                            (plan.kernels.input)(self.points, from, self.steps.0, self.steps.1, to, left_point);
-                        }
+                        plan.kernels.input(&input, (large, from), (to_left, at));
                     }
                     for block in 0..plan.small_blocks.len() {
                         let from = plan.small_at(picture, block) + self.places[place] as usize;
-                        // SAFETY: as above.
-                        unsafe {
-                            let to = to_right.get().add((block * many + square) * LANES);
-                            (plan.kernels.spread)(
-                                self.points,
-                                small.as_ptr().add(from),
-                                plan.small.row(),
-                                to,
-                                right_point,
-                            );
-                        }
+                        plan.kernels.spread(&spread, (small, from), (to_right, (block * many + square) * LANES));
                     }
                 }
             });
+            let (left, right, to_sums) = (&*left, &*right, &Sharing::new(sums));
             threads::for_each(points * plan.units.len(), |task| {
                 let (point, unit) = (task / plan.units.len(), &plan.units[task % plan.units.len()]);
                 for first in (0..here).step_by(CHAIN) {
                     for block in 0..views * blocks {
                         let place = (point * views * blocks + block) * LANES * row + unit.block * LANES;
-                        // SAFETY: as above; the task alone writes these sums.
-                        unsafe {
-                            let left = to_left.get().add(point * left_point + (block * many + first) * LANES);
-                            let right = to_right.get().add(point * right_point + (unit.block * many + first) * LANES);
-                            let products = Outer {
-                                left: (left, LANES),
-                                right: (right, LANES),
-                                block: many * LANES,
-                                count: CHAIN.min(here - first),
-                                to: (to_sums.get().add(place), row),
-                                add: begin + first > 0,
-                            };
-                            plan.multiply(block % blocks, unit, products);
-                        }
+                        let products = Outer {
+                            left: (left, point * left_point + (block * many + first) * LANES, LANES),
+                            right: (right, point * right_point + (unit.block * many + first) * LANES, LANES),
+                            block: many * LANES,
+                            count: CHAIN.min(here - first),
+                            to: (to_sums.task(task), place, row),
+                            add: begin + first > 0,
+                        };
+                        plan.multiply(block % blocks, unit, &products);
                     }
                 }
             });
         }
         let sums = &*sums;
-        plan.for_each_pair(|block, other| {
+        plan.for_each_pair(to, |to, block, other| {
             run(plan.kernels, Back { plan, squares: self, sums, block, other, to });
         });
     }
@@ -387,7 +362,7 @@ struct Back<'a> {
     sums: &'a [f32],
     block: usize,
     other: usize,
-    to: Shared,
+    to: Share<'a>,
 }
 
 impl Work for Back<'_> {
@@ -419,8 +394,7 @@ impl Work for Back<'_> {
                 for (i, index) in view.indices.iter().enumerate() {
                     for (value, output) in taps[i / r][i % r].iter().zip(plan.outputs(other)) {
                         let at = (output * plan.spec.inputs + input) * area + index;
-                        // SAFETY: this task alone writes this pair of channels.
-                        unsafe { *to.get().add(at) = *value as f32 };
+                        to.set(at, *value as f32);
                     }
                 }
             }

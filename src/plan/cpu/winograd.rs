@@ -1,19 +1,14 @@
 //! Winograd's algorithm for a grid of outputs: squares of input pixels are transformed, multiplied point by point with
 //! the transformed kernels, and transformed back to squares of 4x4 or 2x2 outputs.
-//!
-//! # Safety
-//! As in [`super::convolution`].
-#![allow(unsafe_code)]
 
 use super::super::layout::{LANES, Layout};
 use super::convolution::{Convolution, Sink, Sums, Way};
-use super::floats::Floats;
 use super::geometry::{Grid, View};
-use super::micro::{MOST_PIXELS, Segment, TileSize};
 use super::pack::{Packed, Source, Unit};
-use super::transform::KernelTransform;
-use super::wide::{prefetch, run};
-use crate::ops::kernels::{Shared, with_scratch};
+use crate::ops::simd::tiles::{InputTransform, MOST_PIXELS, Places, Segment, Segments};
+use crate::ops::simd::transform::KernelTransform;
+use crate::ops::simd::wide::{prefetch, run};
+use crate::ops::simd::{Floats, Share, Sharing, with_scratch};
 use crate::ops::threads;
 
 /// Transformed kernels of more bytes than this are read once for all squares, not once for every few; and where a
@@ -151,11 +146,10 @@ pub(super) fn cost(
     setting.pictures.iter().map(of).sum()
 }
 
-/// Transformed squares: `[points][views and blocks][squares][16]`, the points one cache line further apart than they
-/// need to be, or they would all fall into the same lines of the cache.
+/// How transformed squares lie: `[points][views and blocks][squares][16]`, the points one cache line further apart than
+/// they need to be, or they would all fall into the same lines of the cache.
 #[derive(Clone, Copy)]
 struct Transformed {
-    values: Shared,
     squares: usize,
     point: usize,
 }
@@ -250,36 +244,41 @@ impl Squares {
         self.points * self.points * self.point(self.many(conv, count))
     }
 
-    pub(super) fn run(&self, conv: &Convolution, count: usize, x: &[f32], sink: Sink, shared: &mut Floats) {
+    pub(super) fn run(&self, conv: &Convolution, count: usize, x: &[f32], sink: &Sink, shared: &mut Floats) {
         let all = count * self.writes.len();
         let few = self.few(conv);
-        if !self.shares(conv, count) {
+        let count = self.points * self.points;
+        if !self.shares(conv, all / self.writes.len().max(1)) {
             threads::for_each(all.div_ceil(few), |i| {
                 let (start, end) = (i * few, all.min((i + 1) * few));
-                let point = self.point(few);
-                let room = self.points * self.points * point;
-                with_scratch(room + self.room(few), |scratch| {
-                    let (values, room) = scratch.split_at_mut(room);
-                    let transformed = Transformed { values: Shared(values.as_mut_ptr()), squares: few, point };
-                    self.transform(conv, x, (start, end), transformed, 0);
+                let form = Transformed { squares: few, point: self.point(few) };
+                with_scratch(count * form.point + self.room(few), |scratch| {
+                    let (values, room) = scratch.split_at_mut(count * form.point);
+                    self.transform(conv, x, (start, end), Sharing::new(values).task(0), form, 0);
                     for unit in 0..conv.units.len() {
-                        self.multiply(conv, unit, transformed, 0, (start, end), sink, room);
+                        let to = sink.values.task(i);
+                        self.multiply(conv, unit, (values, form), 0, (start, end), (sink, to), room);
                     }
                 });
             });
             return;
         }
-        let many = self.many(conv, count);
-        let point = self.point(many);
-        assert!(shared.len() >= self.points * self.points * point);
-        let transformed = Transformed { values: Shared(shared.as_mut_ptr()), squares: many, point };
+        let many = self.many(conv, all / self.writes.len().max(1));
+        let form = Transformed { squares: many, point: self.point(many) };
         for begin in (0..all).step_by(many) {
             let end = all.min(begin + many);
             let group = conv.kernels.pixels;
-            threads::for_each((end - begin).div_ceil(group), |i| {
-                let first = i * group;
-                self.transform(conv, x, (begin + first, end.min(begin + first + group)), transformed, first);
-            });
+            let values = &mut shared[..count * form.point];
+            {
+                // Each task has columns of its own.
+                let sharing = Sharing::new(values);
+                threads::for_each((end - begin).div_ceil(group), |i| {
+                    let first = i * group;
+                    let range = (begin + first, end.min(begin + first + group));
+                    self.transform(conv, x, range, sharing.task(i), form, first);
+                });
+            }
+            let values = &*values;
             // The parts that read the same kernels follow one another.
             let wide = match self.kernels {
                 Kernels::Ready(_) => 2 * few,
@@ -290,27 +289,32 @@ impl Squares {
                 let (unit, first) = (i / pieces, i % pieces * wide);
                 let range = (begin + first, end.min(begin + first + wide));
                 with_scratch(self.room(wide), |room| {
-                    self.multiply(conv, unit, transformed, first, range, sink, room);
+                    self.multiply(conv, unit, (values, form), first, range, (sink, sink.values.task(i)), room);
                 });
             });
         }
     }
 
     /// Transforms the squares `start..end` to the columns from `column` on.
-    fn transform(&self, conv: &Convolution, x: &[f32], (start, end): (usize, usize), to: Transformed, column: usize) {
+    fn transform(
+        &self,
+        conv: &Convolution,
+        x: &[f32],
+        (start, end): (usize, usize),
+        to: Share,
+        form: Transformed,
+        column: usize,
+    ) {
         let blocks = conv.inputs.len();
+        let how = InputTransform::new(self.points, self.steps, form.point);
         for (v, reads) in self.reads.iter().enumerate() {
             for block in 0..blocks {
                 for square in start..end {
                     let (picture, place) = (square / reads.len(), reads[square % reads.len()]);
                     let from =
                         picture * conv.from.image() + (conv.inputs.start + block) * conv.from.plane() + place as usize;
-                    let at = ((v * blocks + block) * to.squares + column + square - start) * LANES;
-                    // SAFETY: see the head of the file.
-                    unsafe {
-                        let (from, to_place) = (x.as_ptr().add(from), to.values.get().add(at));
-                        (conv.kernels.input)(self.points, from, self.steps.0, self.steps.1, to_place, to.point);
-                    }
+                    let at = ((v * blocks + block) * form.squares + column + square - start) * LANES;
+                    conv.kernels.input(&how, (x, from), (to, at));
                 }
             }
         }
@@ -322,20 +326,18 @@ impl Squares {
         &self,
         conv: &Convolution,
         unit: usize,
-        from: Transformed,
+        (values, form): (&[f32], Transformed),
         column: usize,
         (start, end): (usize, usize),
-        sink: Sink,
+        (sink, to): (&Sink, Share),
         room: &mut [f32],
     ) {
-        let width = conv.kernels.pixels;
-        let squares = (end - start).next_multiple_of(width);
+        let squares = (end - start).next_multiple_of(conv.kernels.pixels);
         let Unit { block, blocks } = conv.units[unit];
-        let columns: [usize; MOST_PIXELS] = std::array::from_fn(|i| i * LANES);
         let count = self.points * self.points;
         let point = blocks * squares * LANES + LANES;
         let (products, chunk) = room.split_at_mut(count * point);
-        let segment = |(i, &length): (usize, &usize)| Segment { offset: (i * from.squares * LANES) as isize, length };
+        let segment = |(i, &length): (usize, &usize)| Segment { offset: (i * form.squares * LANES) as isize, length };
         let late = matches!(self.kernels, Kernels::Late(_));
         let chunks = if late { BLOCKS } else { self.lanes.len() };
         let taps = self.points + 1 - self.side;
@@ -359,50 +361,38 @@ impl Squares {
             };
             with_segments(lanes.iter().enumerate().map(segment), |segments| {
                 for p in 0..count {
-                    let x = p * from.point + i * chunks * from.squares * LANES + column * LANES;
+                    let x = &values[p * form.point + i * chunks * form.squares * LANES + column * LANES..];
                     let weights = &kernels[p * stride..][..size];
                     prefetch(&next[next.len() * p / count..next.len() * (p + 1) / count]);
-                    for first in (0..squares).step_by(width) {
-                        let to = &mut products[p * point + first * LANES..];
-                        let half = 2 * (end - start).saturating_sub(first) <= width;
-                        let size = TileSize { blocks, half, add: i > 0 };
-                        // SAFETY: see the head of the file; the columns beyond the last square hold anything.
-                        unsafe {
-                            let x = from.values.get().add(x + first * LANES);
-                            let weights = weights.as_ptr();
-                            let stride = squares * LANES;
-                            (conv.kernels.tile)(size, x, &columns, segments, weights, to.as_mut_ptr(), stride);
-                        }
-                    }
+                    let to = &mut products[p * point..(p + 1) * point];
+                    // The columns beyond the last square hold anything.
+                    conv.kernels.columns((blocks, i > 0), x, end - start, segments, weights, to, squares * LANES);
                 }
             });
             begin += depth;
         }
         let mut sums = Sums([0.0; 2 * MOST_PIXELS * LANES]);
+        let places = Places::new(&self.pixels[..self.side * self.side]);
         for square in start..end {
             let (picture, place) = (square / self.writes.len(), self.writes[square % self.writes.len()]);
-            let to = picture * conv.to.image() + place as usize;
-            let offsets = self.pixels.map(|pixel| to + pixel);
+            let first = picture * conv.to.image() + place as usize;
             for b in 0..blocks {
                 let at = (b * squares + square - start) * LANES;
-                // SAFETY: as above.
-                unsafe {
-                    (conv.kernels.output)(self.points, products[at..].as_ptr(), point, sums.0.as_mut_ptr());
-                    sink.store(conv, block + b, sums.0.as_ptr(), &offsets[..self.side * self.side]);
-                }
+                conv.kernels.output(self.points, &products[at..], point, &mut sums.0);
+                sink.store(conv, to, block + b, &sums.0, (first, &places));
             }
         }
     }
 }
 
 /// Segments on the stack where they fit.
-fn with_segments<R>(segments: impl ExactSizeIterator<Item = Segment>, work: impl FnOnce(&[Segment]) -> R) -> R {
+fn with_segments<R>(segments: impl ExactSizeIterator<Item = Segment>, work: impl FnOnce(&Segments) -> R) -> R {
     const MOST: usize = 128;
     let count = segments.len();
     if count > MOST {
-        return work(&segments.collect::<Vec<_>>());
+        return work(&Segments::new(segments.collect::<Vec<_>>()));
     }
     let mut room = [Segment { offset: 0, length: 0 }; MOST];
     room.iter_mut().zip(segments).for_each(|(room, segment)| *room = segment);
-    work(&room[..count])
+    work(&Segments::new(&room[..count]))
 }

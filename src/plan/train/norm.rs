@@ -2,9 +2,9 @@
 //! one part or more, each normalised by itself; all sums of a plane are brought together in double precision.
 
 use super::super::cpu::Kernels;
-use super::super::cpu::wide::{Wide, Work, run};
 use super::super::layout::{LANES, Layout};
-use crate::ops::kernels::simd::Simd;
+use crate::ops::simd::Simd;
+use crate::ops::simd::wide::{Wide, Work, run};
 use crate::ops::{Activation, threads};
 
 type Vector = [f32; LANES];

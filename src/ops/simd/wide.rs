@@ -3,14 +3,14 @@
 //! # Safety
 //! The operations of [`Wide`] need the instructions of their set. A [`Work`] is run only by [`run`], with the set that
 //! was detected, and everything below it is inlined there.
-#![allow(unsafe_code)]
 
-use super::super::layout::LANES;
-use super::micro::Kernels;
-use crate::ops::kernels::sets::InstructionSet;
+use super::tiles::Kernels;
+#[cfg(target_arch = "aarch64")]
+use super::vector::Neon;
 #[cfg(target_arch = "x86_64")]
-use crate::ops::kernels::simd::{Avx2, Avx512};
-use crate::ops::kernels::simd::{Portable, Simd};
+use super::vector::{Avx2, Avx512};
+use super::vector::{Portable, Simd};
+use super::{InstructionSet, LANES};
 
 /// Sixteen values; instruction sets of eight use two registers.
 #[derive(Clone, Copy)]
@@ -101,12 +101,16 @@ impl<S: Simd> Wide<S> {
 /// Asks for values to be brought near, while others are worked on.
 #[inline(always)]
 pub fn prefetch(values: &[f32]) {
-    #[cfg(target_arch = "x86_64")]
+    #[cfg(all(target_arch = "x86_64", not(miri)))]
     for line in values.chunks(LANES) {
         // SAFETY: part of every x86-64 processor, and changes nothing but caches.
         unsafe { std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T1 }>(line.as_ptr().cast()) };
     }
-    #[cfg(not(target_arch = "x86_64"))]
+    #[cfg(all(target_arch = "aarch64", not(miri)))]
+    for line in values.chunks(LANES) {
+        // SAFETY: part of every 64-bit Arm processor, and changes nothing but caches.
+        unsafe { std::arch::asm!("prfm pldl2keep, [{0}]", in(reg) line.as_ptr(), options(nostack, preserves_flags)) };
+    }
     let _ = values;
 }
 
@@ -128,6 +132,12 @@ fn avx2<W: Work>(work: W) {
     work.run::<Avx2>();
 }
 
+#[cfg(target_arch = "aarch64")]
+#[target_feature(enable = "neon")]
+fn neon<W: Work>(work: W) {
+    work.run::<Neon>();
+}
+
 /// Runs a loop by the instruction set of these kernels.
 #[inline]
 pub fn run<W: Work>(kernels: &Kernels, work: W) {
@@ -137,6 +147,9 @@ pub fn run<W: Work>(kernels: &Kernels, work: W) {
         InstructionSet::Avx512 => unsafe { avx512(work) },
         #[cfg(target_arch = "x86_64")]
         InstructionSet::Avx2 => unsafe { avx2(work) },
+        // SAFETY: as above.
+        #[cfg(target_arch = "aarch64")]
+        InstructionSet::Neon => unsafe { neon(work) },
         InstructionSet::Portable => work.run::<Portable>(),
     }
 }

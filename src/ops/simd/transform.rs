@@ -4,11 +4,10 @@
 //!
 //! # Safety
 //! Pointers must be valid for the squares of vectors that are read and written.
-#![allow(unsafe_code)]
 
-use super::super::layout::LANES;
+use super::LANES;
+use super::vector::Simd;
 use super::wide::{Wide, Work};
-use crate::ops::kernels::simd::Simd;
 
 /// `[points][taps]`: what the kernels are transformed by along each axis.
 pub fn kernel_matrix(points: usize, taps: usize) -> Vec<[f64; 3]> {

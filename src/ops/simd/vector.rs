@@ -129,8 +129,108 @@ impl Simd for Portable {
     }
 }
 
+#[cfg(target_arch = "aarch64")]
+pub use arm::Neon;
 #[cfg(target_arch = "x86_64")]
 pub use x86::{Avx2, Avx512};
+
+#[cfg(target_arch = "aarch64")]
+mod arm {
+    use super::Simd;
+    use std::arch::aarch64::*;
+
+    /// NEON, two registers at a time.
+    #[derive(Clone, Copy)]
+    pub struct Neon;
+
+    /// Applies an operation to both registers.
+    macro_rules! both {
+        ($operation:ident($($vector:expr),*)) => { [$operation($($vector[0]),*), $operation($($vector[1]),*)] };
+    }
+
+    #[allow(unused_unsafe, reason = "part of every processor that this is compiled for by default")]
+    impl Simd for Neon {
+        type Vector = [float32x4_t; 2];
+        type Mask = (usize, usize);
+        const LANES: usize = 8;
+        #[inline(always)]
+        unsafe fn zero() -> Self::Vector {
+            unsafe { [vdupq_n_f32(0.0); 2] }
+        }
+        #[inline(always)]
+        unsafe fn splat(value: f32) -> Self::Vector {
+            unsafe { [vdupq_n_f32(value); 2] }
+        }
+        #[inline(always)]
+        unsafe fn load(from: *const f32) -> Self::Vector {
+            unsafe { [vld1q_f32(from), vld1q_f32(from.add(4))] }
+        }
+        #[inline(always)]
+        unsafe fn store(to: *mut f32, vector: Self::Vector) {
+            unsafe {
+                vst1q_f32(to, vector[0]);
+                vst1q_f32(to.add(4), vector[1]);
+            }
+        }
+        #[inline(always)]
+        unsafe fn multiply_add(a: Self::Vector, b: Self::Vector, c: Self::Vector) -> Self::Vector {
+            unsafe { both!(vfmaq_f32(c, a, b)) }
+        }
+        #[inline(always)]
+        unsafe fn add(a: Self::Vector, b: Self::Vector) -> Self::Vector {
+            unsafe { both!(vaddq_f32(a, b)) }
+        }
+        #[inline(always)]
+        unsafe fn subtract(a: Self::Vector, b: Self::Vector) -> Self::Vector {
+            unsafe { both!(vsubq_f32(a, b)) }
+        }
+        #[inline(always)]
+        unsafe fn multiply(a: Self::Vector, b: Self::Vector) -> Self::Vector {
+            unsafe { both!(vmulq_f32(a, b)) }
+        }
+        #[inline(always)]
+        unsafe fn divide(a: Self::Vector, b: Self::Vector) -> Self::Vector {
+            unsafe { both!(vdivq_f32(a, b)) }
+        }
+        #[inline(always)]
+        unsafe fn minimum(a: Self::Vector, b: Self::Vector) -> Self::Vector {
+            unsafe { both!(vminq_f32(a, b)) }
+        }
+        #[inline(always)]
+        unsafe fn maximum(a: Self::Vector, b: Self::Vector) -> Self::Vector {
+            unsafe { both!(vmaxq_f32(a, b)) }
+        }
+        #[inline(always)]
+        unsafe fn where_positive(value: Self::Vector, then: Self::Vector, other: Self::Vector) -> Self::Vector {
+            unsafe {
+                let above = both!(vcgtzq_f32(value));
+                both!(vbslq_f32(above, then, other))
+            }
+        }
+        #[inline(always)]
+        unsafe fn sum(vector: Self::Vector) -> f32 {
+            unsafe { vaddvq_f32(vaddq_f32(vector[0], vector[1])) }
+        }
+        #[inline(always)]
+        unsafe fn mask(low: usize, high: usize) -> Self::Mask {
+            (low, high)
+        }
+        #[inline(always)]
+        unsafe fn merge(vector: Self::Vector, mask: Self::Mask, from: *const f32) -> Self::Vector {
+            unsafe {
+                if mask == (0, Self::LANES) {
+                    return Self::load(from);
+                }
+                let mut lanes = [0.0; Self::LANES];
+                Self::store(lanes.as_mut_ptr(), vector);
+                for (lane, value) in lanes.iter_mut().enumerate().take(mask.1).skip(mask.0) {
+                    *value = *from.wrapping_add(lane);
+                }
+                Self::load(lanes.as_ptr())
+            }
+        }
+    }
+}
 
 #[cfg(target_arch = "x86_64")]
 mod x86 {

@@ -5,11 +5,11 @@
 //! * `gather`: rows of a panel from runs of pixels.
 //!
 //! # Safety
-//! The function pointers of [`Kernels`] are made only for instruction sets that were detected; see each for what its
-//! pointers must be valid for.
+//! The functions of [`Kernels`] are made only for instruction sets that were detected. Their pointers are made by its
+//! methods, which assert what is read and written.
 
-use super::sets::InstructionSet;
-use super::simd::{Portable, Simd};
+use super::vector::{Portable, Simd};
+use super::{InstructionSet, unroll};
 
 /// A run of pixels that fills the lanes `low..high` of one vector of a panel.
 #[derive(Clone, Copy, Debug)]
@@ -30,24 +30,87 @@ pub struct Kernels {
     pub lanes: usize,
     /// The largest number of rows of a tile.
     pub rows: usize,
-    /// `(rows, vectors, k, a: [k][rows], panel: [k][vectors * lanes], out: [rows][vectors * lanes])`.
-    pub tile: unsafe fn(usize, usize, usize, *const f32, *const f32, *mut f32),
-    /// `(i, j, length, a, a_stride, b, b_stride, out: [4][6])`: dot products of `i <= 4` rows of a with `j <= 6` rows
-    /// of b, added to `out`; the length is a multiple of `lanes`.
-    pub dot: unsafe fn(usize, usize, usize, *const f32, usize, *const f32, usize, *mut f32),
-    /// `(runs, vectors, channels, data, channel_stride, out, out_stride)`: one panel row a channel.
-    pub gather: unsafe fn(&[Run], usize, usize, *const f32, usize, *mut f32, usize),
+    /// `(rows, vectors, k, a, panel, out)`: see [`Kernels::tile`].
+    tile: unsafe fn(usize, usize, usize, *const f32, *const f32, *mut f32),
+    /// `(i, j, length, a, a_stride, b, b_stride, out)`: see [`Kernels::dot`].
+    dot: unsafe fn(usize, usize, usize, *const f32, usize, *const f32, usize, *mut f32),
+    /// `(runs, vectors, channels, data, channel_stride, out, out_stride)`: see [`Kernels::gather`].
+    gather: unsafe fn(&[Run], usize, usize, *const f32, usize, *mut f32, usize),
+}
+
+/// Whether `count` rows of `length` floats, each `stride` after the one before, lie in so many floats.
+fn fits(floats: usize, count: usize, stride: usize, length: usize) -> bool {
+    let last = count.saturating_sub(1).checked_mul(stride);
+    count == 0 || last.is_some_and(|last| last <= floats && floats - last >= length)
+}
+
+impl Kernels {
+    /// A block of `[rows][vectors * lanes]` outputs, the sums over k of `a[k][row] * panel[k][column]`, written to `out`.
+    ///
+    /// # Panics
+    /// When a slice is too short for that, or there are more than two vectors or [`Kernels::rows`].
+    pub fn tile(&self, (rows, vectors): (usize, usize), k: usize, a: &[f32], panel: &[f32], out: &mut [f32]) {
+        assert!(rows <= self.rows && vectors <= 2);
+        let width = vectors * self.lanes;
+        assert!(fits(a.len(), k, rows, rows) && fits(panel.len(), k, width, width) && out.len() >= rows * width);
+        // SAFETY: asserted.
+        unsafe { (self.tile)(rows, vectors, k, a.as_ptr(), panel.as_ptr(), out.as_mut_ptr()) }
+    }
+
+    /// The dot products of `rows.0 <= 4` rows of a with `rows.1 <= 6` rows of b, added to `out`; the length is a multiple
+    /// of [`Kernels::lanes`]. The rows of a and of b lie `a.1` and `b.1` floats apart.
+    ///
+    /// # Panics
+    /// When a slice is too short for that.
+    pub fn dot(
+        &self,
+        rows: (usize, usize),
+        length: usize,
+        a: (&[f32], usize),
+        b: (&[f32], usize),
+        out: &mut [f32; DOT_A * DOT_B],
+    ) {
+        assert!(rows.0 <= DOT_A && rows.1 <= DOT_B && length.is_multiple_of(self.lanes));
+        assert!(fits(a.0.len(), rows.0, a.1, length) && fits(b.0.len(), rows.1, b.1, length));
+        // SAFETY: asserted.
+        unsafe { (self.dot)(rows.0, rows.1, length, a.0.as_ptr(), a.1, b.0.as_ptr(), b.1, out.as_mut_ptr()) }
+    }
+
+    /// Fills one row of a panel for each channel, `vectors` vectors long and `out_stride` floats after the one before,
+    /// from runs of the first channel's pixels and of those `stride` floats further for every channel.
+    ///
+    /// # Panics
+    /// When a slice is too short for that.
+    #[allow(clippy::too_many_arguments, reason = "what is gathered and where it goes")]
+    pub fn gather(
+        &self,
+        runs: &[Run],
+        vectors: usize,
+        channels: usize,
+        data: &[f32],
+        stride: usize,
+        out: &mut [f32],
+        out_stride: usize,
+    ) {
+        let lies_inside = |run: &Run| {
+            let (first, end) =
+                (run.offset.saturating_add_unsigned(run.low), run.offset.saturating_add_unsigned(run.high));
+            run.vector < vectors
+                && run.low <= run.high
+                && run.high <= self.lanes
+                && first >= 0
+                && fits(data.len(), channels, stride, end.max(0) as usize)
+        };
+        assert!(runs.iter().all(lies_inside) && fits(out.len(), channels, out_stride, vectors * self.lanes));
+        // SAFETY: asserted.
+        unsafe { (self.gather)(runs, vectors, channels, data.as_ptr(), stride, out.as_mut_ptr(), out_stride) }
+    }
 }
 
 /// The most rows that `dot` takes of a.
 pub const DOT_A: usize = 4;
 /// The most rows that `dot` takes of b.
 pub const DOT_B: usize = 6;
-
-/// Repeats a block with a constant: indices must be literal, or the accumulators are spilled to the stack.
-macro_rules! unroll {
-    ($index:ident in [$($value:literal)*] $body:block) => { $({ const $index: usize = $value; $body })* };
-}
 
 #[inline(always)]
 unsafe fn tile<S: Simd, const ROWS: usize, const VECTORS: usize>(
@@ -217,10 +280,12 @@ macro_rules! kernels {
 
 kernels!(Portable, tile_portable, dot_portable, gather_portable, [1 2 3 4 5 6]);
 #[cfg(target_arch = "x86_64")]
-kernels!(super::simd::Avx512, tile_avx512, dot_avx512, gather_avx512,
+kernels!(super::vector::Avx512, tile_avx512, dot_avx512, gather_avx512,
     [1 2 3 4 5 6 7 8 9 10 11 12 13 14], target_feature(enable = "avx512f,avx512vl,avx512dq,avx512bw,avx2,fma"));
 #[cfg(target_arch = "x86_64")]
-kernels!(super::simd::Avx2, tile_avx2, dot_avx2, gather_avx2, [1 2 3 4 5 6], target_feature(enable = "avx2,fma"));
+kernels!(super::vector::Avx2, tile_avx2, dot_avx2, gather_avx2, [1 2 3 4 5 6], target_feature(enable = "avx2,fma"));
+#[cfg(target_arch = "aarch64")]
+kernels!(super::vector::Neon, tile_neon, dot_neon, gather_neon, [1 2 3 4 5 6], target_feature(enable = "neon"));
 
 static PORTABLE: Kernels =
     Kernels { lanes: 8, rows: 6, tile: tile_portable, dot: dot_portable, gather: gather_portable };
@@ -228,6 +293,8 @@ static PORTABLE: Kernels =
 static AVX512: Kernels = Kernels { lanes: 16, rows: 14, tile: tile_avx512, dot: dot_avx512, gather: gather_avx512 };
 #[cfg(target_arch = "x86_64")]
 static AVX2: Kernels = Kernels { lanes: 8, rows: 6, tile: tile_avx2, dot: dot_avx2, gather: gather_avx2 };
+#[cfg(target_arch = "aarch64")]
+static NEON: Kernels = Kernels { lanes: 8, rows: 6, tile: tile_neon, dot: dot_neon, gather: gather_neon };
 
 /// The kernels for an instruction set that this processor has.
 pub fn of(set: InstructionSet) -> &'static Kernels {
@@ -236,6 +303,8 @@ pub fn of(set: InstructionSet) -> &'static Kernels {
         InstructionSet::Avx512 => &AVX512,
         #[cfg(target_arch = "x86_64")]
         InstructionSet::Avx2 => &AVX2,
+        #[cfg(target_arch = "aarch64")]
+        InstructionSet::Neon => &NEON,
         InstructionSet::Portable => &PORTABLE,
     }
 }

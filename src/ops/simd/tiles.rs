@@ -2,16 +2,17 @@
 //! Winograd's algorithm, and what is done to a value before it is stored.
 //!
 //! # Safety
-//! The functions of [`Kernels`] are made only for instruction sets that were detected; each says what its pointers must
-//! be valid for.
-#![allow(unsafe_code)]
+//! The functions of [`Kernels`] are made only for instruction sets that were detected. Their pointers are made by its
+//! methods, which assert what is read and written.
 
-use super::super::layout::LANES;
-use super::transform::{input3, input5, input6, output3, output5, output6};
-use super::transform::{spread_square3, spread_square5, spread_square6};
+use super::sharing::Share;
+use super::transform::{
+    input3, input5, input6, output3, output5, output6, spread_square3, spread_square5, spread_square6,
+};
+use super::vector::{Portable, Simd};
+use super::{InstructionSet, LANES, unroll};
 use crate::ops::Activation;
-use crate::ops::kernels::sets::InstructionSet;
-use crate::ops::kernels::simd::{Portable, Simd};
+use std::borrow::Cow;
 
 /// The most pixels of a tile.
 pub const MOST_PIXELS: usize = 8;
@@ -23,6 +24,83 @@ pub struct Segment {
     pub offset: isize,
     /// How many.
     pub length: usize,
+}
+
+/// Segments, and which floats they take in.
+pub struct Segments<'a> {
+    list: Cow<'a, [Segment]>,
+    /// The first float, and one past the last, from the place of the pixel.
+    reach: (isize, isize),
+    /// All channels.
+    channels: usize,
+}
+
+impl<'a> Segments<'a> {
+    /// Looks through segments.
+    pub fn new(list: impl Into<Cow<'a, [Segment]>>) -> Self {
+        let list = list.into();
+        let (mut reach, mut channels) = ((0, 0), 0usize);
+        for segment in list.iter().filter(|segment| segment.length > 0) {
+            let end = segment.offset.saturating_add_unsigned(segment.length);
+            reach = (segment.offset.min(reach.0), end.max(reach.1));
+            channels = channels.saturating_add(segment.length);
+        }
+        Self { list, reach, channels }
+    }
+}
+
+/// Places of vectors, and the last of them.
+pub struct Places<'a> {
+    list: &'a [usize],
+    last: usize,
+}
+
+impl<'a> Places<'a> {
+    /// Looks through places.
+    #[inline]
+    pub fn new(list: &'a [usize]) -> Self {
+        Self { list, last: list.iter().fold(0, |last, &place| last.max(place)) }
+    }
+}
+
+/// How squares are transformed, and which floats that takes in.
+pub struct InputTransform {
+    points: usize,
+    steps: (usize, usize),
+    stride: usize,
+    /// The floats that are read, from the first on, and those among which the result is written.
+    reads: usize,
+    writes: usize,
+}
+
+impl InputTransform {
+    /// Squares of `points * points` vectors of sixteen (3, 5 or 6 points), rows and columns `steps` floats apart, to as
+    /// many vectors `stride` floats apart.
+    ///
+    /// # Panics
+    /// For other numbers of points, and for steps beyond all bounds.
+    pub fn new(points: usize, steps: (usize, usize), stride: usize) -> Self {
+        const MOST: usize = 1 << 48;
+        assert!([3, 5, 6].contains(&points) && steps.0 < MOST && steps.1 < MOST && stride < MOST);
+        let reads = (points - 1) * (steps.0 + steps.1) + LANES;
+        Self { points, steps, stride, reads, writes: (points * points - 1) * stride + LANES }
+    }
+}
+
+/// [`InputTransform`] for the transpose of what [`Kernels::output`] does.
+pub struct SpreadTransform(InputTransform);
+
+impl SpreadTransform {
+    /// From squares of 2x2 (of 3 points) or 4x4 vectors of sixteen, whose rows are `row` floats apart, to
+    /// `points * points` vectors `stride` floats apart.
+    ///
+    /// # Panics
+    /// As [`InputTransform::new`].
+    pub fn new(points: usize, row: usize, stride: usize) -> Self {
+        let how = InputTransform::new(points, (row, LANES), stride);
+        let side = if points == 3 { 2 } else { 4 };
+        Self(InputTransform { reads: (side - 1) * (row + LANES) + LANES, ..how })
+    }
 }
 
 /// What is done to a value before it is stored: what lies there is added, then the bias; then the activation, or the
@@ -37,35 +115,46 @@ pub struct Finish {
     pub slope: Activation,
 }
 
-/// See [`Kernels::tile`].
-pub type Tile = unsafe fn(TileSize, *const f32, &[usize; MOST_PIXELS], &[Segment], *const f32, *mut f32, usize);
-
 /// What a tile covers.
 #[derive(Clone, Copy, Debug)]
 pub struct TileSize {
     /// Blocks of outputs.
     pub blocks: usize,
-    /// Whether half of the pixels are enough; the others are then not written.
+    /// Whether half of the pixels are enough; nothing is then done for the others.
     pub half: bool,
     /// Whether the sums are added to what lies there.
     pub add: bool,
 }
 
 /// A sum of outer products: see [`Kernels::outer`].
-pub struct Outer {
-    /// The first vector of the left side, and the floats between one and the next.
-    pub left: (*const f32, usize),
-    /// The first vectors of the right side, and the floats between one and the next.
-    pub right: (*const f32, usize),
+#[derive(Clone, Copy)]
+pub struct Outer<'a> {
+    /// The left side: where its first vector lies, and the floats between one and the next.
+    pub left: (&'a [f32], usize, usize),
+    /// The same of the right side.
+    pub right: (&'a [f32], usize, usize),
     /// Floats between the blocks of the right side.
     pub block: usize,
     /// How many products are summed.
     pub count: usize,
-    /// The first row of the sum, and the floats between its rows.
-    pub to: (*mut f32, usize),
+    /// The sum: where its first row lies, and the floats between its rows.
+    pub to: (Share<'a>, usize, usize),
     /// Whether what lies there is added.
     pub add: bool,
 }
+
+/// [`Outer`] for some rows, with pointers.
+#[derive(Clone, Copy)]
+struct Products {
+    left: (*const f32, usize),
+    right: (*const f32, usize),
+    block: usize,
+    count: usize,
+    to: (*mut f32, usize),
+    add: bool,
+}
+
+type Tile = unsafe fn(TileSize, *const f32, &[usize; MOST_PIXELS], &[Segment], *const f32, *mut f32, usize);
 
 /// The inner loops for one instruction set.
 pub struct Kernels {
@@ -75,31 +164,183 @@ pub struct Kernels {
     pub pixels: usize,
     /// The most blocks of outputs of a tile.
     pub blocks: usize,
-    /// `(size, x, pixels, segments, weights, out, block stride)`: for every pixel p and output o the sum over the
-    /// channels c of the segments of `x[pixels[p] + c] * weights[c][o]`, written to `out[p][16]` of every block. Reads
-    /// the weights `[all channels][blocks * 16]`.
-    pub tile: Tile,
-    /// `(finish, bias, values, offsets, to, seen)`: finishes the vectors of 16 `values[i]` and stores them at
-    /// `to + offsets[i]`; the slopes are those at `seen + offsets[i]`. `bias` is null or has 16 values.
-    pub finish: unsafe fn(&Finish, *const f32, *const f32, &[usize], *mut f32, *const f32),
-    /// `(points a side: 3, 5 or 6, x, row, column, to, stride)`: the transform of a square of vectors of 16, `row` and
-    /// `column` floats apart, to `points * points` vectors that lie `stride` floats apart.
-    pub input: unsafe fn(usize, *const f32, usize, usize, *mut f32, usize),
-    /// `(points a side, from, stride, to)`: from `points * points` vectors to the 2x2 (of 3 points) or 4x4 vectors `to`.
-    pub output: unsafe fn(usize, *const f32, usize, *mut f32),
-    /// `(points a side, x, row, to, stride)`: the transpose of `output`, from a square of 2x2 (of 3 points) or 4x4 vectors
-    /// of 16 whose rows are `row` floats apart to `points * points` vectors that lie `stride` floats apart.
-    pub spread: unsafe fn(usize, *const f32, usize, *mut f32, usize),
+    /// See [`Kernels::tile`].
+    tile: Tile,
+    /// `(finish, bias or null, values, offsets, to, seen or null)`: see [`Kernels::finish`].
+    finish: unsafe fn(&Finish, *const f32, *const f32, &[usize], *mut f32, *const f32),
+    /// `(points, x, row, column, to, stride)`: see [`Kernels::input`].
+    input: unsafe fn(usize, *const f32, usize, usize, *mut f32, usize),
+    /// `(points, from, stride, to)`: see [`Kernels::output`].
+    output: unsafe fn(usize, *const f32, usize, *mut f32),
+    /// `(points, x, row, to, stride)`: see [`Kernels::spread`].
+    spread: unsafe fn(usize, *const f32, usize, *mut f32, usize),
     /// Rows of the sum that `outer` makes at once.
     pub rows: usize,
-    /// `(blocks, products)`: the sum over all i of `left[i][row] * right[i][output]`, for the first `rows` values of the
-    /// left vectors and all outputs of the blocks, written to `to[row][blocks * 16]`.
-    pub outer: unsafe fn(usize, &Outer),
+    /// See [`Kernels::outer`]; for the first `rows` rows.
+    outer: unsafe fn(usize, &Products),
     /// Rounds of twelve independent vector multiply-adds, and how many values a vector has.
-    pub spin: (unsafe fn(usize) -> f32, usize),
+    spin: (unsafe fn(usize) -> f32, usize),
+}
+
+/// Whether `count` vectors of sixteen, each `stride` floats after the one before, lie in `length` floats from `at` on.
+fn fits(length: usize, at: usize, count: usize, stride: usize) -> bool {
+    let last = (count - 1).checked_mul(stride).and_then(|last| last.checked_add(at));
+    last.is_some_and(|last| last <= length && length - last >= LANES)
 }
 
 impl Kernels {
+    /// For every pixel p and output o the sum over the channels c of the segments of `x[pixels[p] + c] * weights[c][o]`,
+    /// written to `out[p][16]` of every block, `stride` floats apart. `weights` is `[all channels][blocks * 16]`.
+    ///
+    /// # Panics
+    /// When a slice is too short for that.
+    #[inline]
+    #[allow(clippy::too_many_arguments, reason = "the sides of a product and where it goes")]
+    pub fn tile(
+        &self,
+        size: TileSize,
+        x: &[f32],
+        pixels: &[usize; MOST_PIXELS],
+        segments: &Segments,
+        weights: &[f32],
+        out: &mut [f32],
+        stride: usize,
+    ) {
+        let count = if size.half { self.pixels / 2 } else { self.pixels };
+        let (mut first, mut last) = (pixels[0], pixels[0]);
+        for &pixel in &pixels[1..count] {
+            (first, last) = (first.min(pixel), last.max(pixel));
+        }
+        let (low, high) = segments.reach;
+        assert!(last <= x.len() && low >= -(first as isize) && high <= (x.len() - last) as isize);
+        assert!((1..=self.blocks).contains(&size.blocks) && segments.channels <= weights.len() / (size.blocks * LANES));
+        let second = if size.blocks > 1 { stride } else { 0 };
+        assert!(size.blocks <= 2 && second <= out.len() && out.len() - second >= count * LANES);
+        // SAFETY: asserted: what all pixels read of x, the weights of all channels, and all blocks of the result.
+        unsafe { (self.tile)(size, x.as_ptr(), pixels, &segments.list, weights.as_ptr(), out.as_mut_ptr(), stride) }
+    }
+
+    /// As [`Kernels::tile`] for `count` pixels that lie sixteen floats apart, as their results do: for every block and
+    /// pixel the sum is written, or added where `add` says so, to `out[block * stride..][pixel][16]`. Pixels up to the next
+    /// multiple of [`Kernels::pixels`] are read, and their results undefined.
+    ///
+    /// # Panics
+    /// When a slice is too short for that.
+    #[inline]
+    #[allow(clippy::too_many_arguments, reason = "the sides of a product and where it goes")]
+    pub fn columns(
+        &self,
+        (blocks, add): (usize, bool),
+        x: &[f32],
+        count: usize,
+        segments: &Segments,
+        weights: &[f32],
+        out: &mut [f32],
+        stride: usize,
+    ) {
+        const PIXELS: [usize; MOST_PIXELS] =
+            [0, LANES, 2 * LANES, 3 * LANES, 4 * LANES, 5 * LANES, 6 * LANES, 7 * LANES];
+        let all = count.next_multiple_of(self.pixels);
+        let (low, high) = segments.reach;
+        let fits = |length: usize| all <= length / LANES;
+        assert!(low >= 0 && fits(x.len()) && high <= (x.len() - all * LANES + LANES) as isize);
+        assert!((1..=self.blocks).contains(&blocks) && segments.channels <= weights.len() / (blocks * LANES));
+        let second = if blocks > 1 { stride } else { 0 };
+        assert!(blocks <= 2 && second <= out.len() && fits(out.len() - second));
+        for first in (0..count).step_by(self.pixels) {
+            let size = TileSize { blocks, half: 2 * (count - first) <= self.pixels, add };
+            // SAFETY: asserted, for all pixels of all tiles at once.
+            unsafe {
+                let (x, out) = (x.as_ptr().add(first * LANES), out.as_mut_ptr().add(first * LANES));
+                (self.tile)(size, x, &PIXELS, &segments.list, weights.as_ptr(), out, stride);
+            }
+        }
+    }
+
+    /// Finishes the vectors of sixteen `values[i]` and stores them at `at + places[i]` of what is shared; the slopes are
+    /// those at the same places of `seen`. `bias` has sixteen values or none.
+    ///
+    /// # Panics
+    /// When a slice is too short for that.
+    #[inline]
+    pub fn finish(
+        &self,
+        how: &Finish,
+        bias: &[f32],
+        values: &[f32],
+        (to, at): (Share, usize),
+        places: &Places,
+        seen: &[f32],
+    ) {
+        assert!(values.len() / LANES >= places.list.len() && (bias.is_empty() || bias.len() >= LANES));
+        assert!(how.slope == Activation::None || seen.len() >= to.length());
+        let place = to.claim_places(at, places.list, places.last);
+        let bias = if bias.is_empty() { std::ptr::null() } else { bias.as_ptr() };
+        let seen = seen.as_ptr().wrapping_add(at);
+        // SAFETY: asserted: a vector for every place, which lies in what is shared, and so in `seen` where it is read.
+        unsafe { (self.finish)(how, bias, values.as_ptr(), places.list, place, seen) }
+    }
+
+    /// Transforms the square whose first vector is at `x[from]`; the first vector of the result is at `at` of what is
+    /// shared.
+    ///
+    /// # Panics
+    /// When a slice is too short for that.
+    #[inline]
+    pub fn input(&self, how: &InputTransform, (x, from): (&[f32], usize), (to, at): (Share, usize)) {
+        assert!(from <= x.len() && x.len() - from >= how.reads);
+        let place = to.claim_vectors(at, how.points * how.points, how.stride, how.writes);
+        // SAFETY: asserted, for the last row and column of the square and the last vector of the result.
+        unsafe { (self.input)(how.points, x.as_ptr().add(from), how.steps.0, how.steps.1, place, how.stride) }
+    }
+
+    /// The transpose of [`Kernels::output`]: spreads the square whose first vector is at `x[from]`; the first vector of the
+    /// result is at `at` of what is shared.
+    ///
+    /// # Panics
+    /// When a slice is too short for that.
+    #[inline]
+    pub fn spread(&self, SpreadTransform(how): &SpreadTransform, (x, from): (&[f32], usize), (to, at): (Share, usize)) {
+        assert!(from <= x.len() && x.len() - from >= how.reads);
+        let place = to.claim_vectors(at, how.points * how.points, how.stride, how.writes);
+        // SAFETY: asserted, for the last row and column of the square and the last vector of the result.
+        unsafe { (self.spread)(how.points, x.as_ptr().add(from), how.steps.0, place, how.stride) }
+    }
+
+    /// The sum over all i of `left[i][row] * right[i][output]`, for the first `lanes` of sixteen rows (rounded up to
+    /// [`Kernels::rows`]) and all outputs of the blocks, written to `to[row][blocks * 16]`.
+    ///
+    /// # Panics
+    /// When a slice is too short for that.
+    #[inline]
+    pub fn outer(&self, blocks: usize, lanes: usize, products: &Outer) {
+        let Outer { left, right, block, count, to, add } = *products;
+        let second = if blocks > 1 { block } else { 0 };
+        assert!((1..=self.blocks.min(2)).contains(&blocks) && lanes <= LANES && count > 0 && second <= right.0.len());
+        assert!(fits(left.0.len(), left.1, count, left.2) && fits(right.0.len() - second, right.1, count, right.2));
+        for row in (0..lanes).step_by(self.rows) {
+            let place = to.0.claim_rows(to.1 + row * to.2, self.rows, to.2, blocks * LANES);
+            // SAFETY: asserted, for sixteen rows of the left side and all blocks of the right one; what is written is
+            // claimed.
+            unsafe {
+                let (left, right) =
+                    ((left.0.as_ptr().add(left.1 + row), left.2), (right.0.as_ptr().add(right.1), right.2));
+                (self.outer)(blocks, &Products { left, right, block, count, to: (place, to.2), add });
+            }
+        }
+    }
+
+    /// From `points * points` vectors `stride` floats apart to the 2x2 (of 3 points) or 4x4 vectors `to`.
+    ///
+    /// # Panics
+    /// When there are fewer vectors.
+    #[inline]
+    pub fn output(&self, points: usize, from: &[f32], stride: usize, to: &mut [f32; 16 * LANES]) {
+        assert!([3, 5, 6].contains(&points) && fits(from.len(), 0, points * points, stride));
+        // SAFETY: asserted; there is room for sixteen vectors.
+        unsafe { (self.output)(points, from.as_ptr(), stride, to.as_mut_ptr()) }
+    }
+
     /// The multiply-adds that one core does in a second when nothing holds it up, measured.
     pub fn peak(&self) -> f64 {
         const ROUNDS: usize = 1 << 21;
@@ -112,11 +353,6 @@ impl Kernels {
         let best = (0..8).map(|_| time()).fold(f64::INFINITY, f64::min);
         (12 * ROUNDS * self.spin.1) as f64 / best
     }
-}
-
-/// Repeats a block with a constant: indices must be literal, or the accumulators are spilled to the stack.
-macro_rules! unroll {
-    ($index:ident in [$($value:literal)*] $body:block) => { $({ const $index: usize = $value; $body })* };
 }
 
 #[inline(always)]
@@ -289,9 +525,9 @@ unsafe fn spread<S: Simd>(points: usize, x: *const f32, row: usize, to: *mut f32
 }
 
 #[inline(always)]
-unsafe fn outer<S: Simd, const ROWS: usize, const VECTORS: usize>(products: &Outer) {
+unsafe fn outer<S: Simd, const ROWS: usize, const VECTORS: usize>(products: &Products) {
     unsafe {
-        let Outer { left: (mut left, left_step), right: (mut right, right_step), block, count, to: (to, row), add } =
+        let Products { left: (mut left, left_step), right: (mut right, right_step), block, count, to: (to, row), add } =
             *products;
         let mut sums = [[S::zero(); VECTORS]; ROWS];
         let second = if S::LANES < LANES { S::LANES } else { block };
@@ -378,7 +614,7 @@ macro_rules! kernels {
                 unsafe { super::spread::<$set>(n, x, row, to, stride) }
             }
             $(#[$feature])*
-            pub unsafe fn outer(blocks: usize, products: &Outer) {
+            pub unsafe fn outer(blocks: usize, products: &Products) {
                 unsafe {
                     if blocks == 1 {
                         super::outer::<$set, $rows, $one>(products)
@@ -406,7 +642,7 @@ macro_rules! kernels {
 
 kernels!(PORTABLE, InstructionSet::Portable, portable, Portable, 2, 1, 2, 2, 2);
 #[cfg(target_arch = "x86_64")]
-use crate::ops::kernels::simd::{Avx2, Avx512};
+use super::vector::{Avx2, Avx512};
 #[cfg(target_arch = "x86_64")]
 kernels!(
     AVX512,
@@ -422,6 +658,10 @@ kernels!(
 );
 #[cfg(target_arch = "x86_64")]
 kernels!(AVX2, InstructionSet::Avx2, avx2, Avx2, 6, 1, 2, 2, 4, target_feature(enable = "avx2,fma"));
+#[cfg(target_arch = "aarch64")]
+use super::vector::Neon;
+#[cfg(target_arch = "aarch64")]
+kernels!(NEON, InstructionSet::Neon, neon, Neon, 6, 1, 2, 2, 4, target_feature(enable = "neon"));
 
 /// The kernels for an instruction set.
 fn of(set: InstructionSet) -> &'static Kernels {
@@ -430,6 +670,8 @@ fn of(set: InstructionSet) -> &'static Kernels {
         InstructionSet::Avx512 => &AVX512,
         #[cfg(target_arch = "x86_64")]
         InstructionSet::Avx2 => &AVX2,
+        #[cfg(target_arch = "aarch64")]
+        InstructionSet::Neon => &NEON,
         InstructionSet::Portable => &PORTABLE,
     }
 }

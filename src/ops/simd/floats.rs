@@ -1,7 +1,7 @@
 //! Memory that begins on a cache line: vectors that cross lines would cost every load twice.
-#![allow(unsafe_code)]
 
-use super::super::layout::LANES;
+use super::LANES;
+use std::cell::RefCell;
 use std::ops::{Deref, DerefMut};
 
 /// One cache line.
@@ -34,4 +34,24 @@ impl DerefMut for Floats {
         // SAFETY: as above.
         unsafe { std::slice::from_raw_parts_mut(self.0.as_mut_ptr().cast(), self.0.len() * LANES) }
     }
+}
+
+thread_local! {
+    static SCRATCH: RefCell<Vec<f32>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Runs `work` with `length` floats of this thread's scratch memory, whose contents are undefined and which start on
+/// a cache line.
+pub fn with_scratch<R>(length: usize, work: impl FnOnce(&mut [f32]) -> R) -> R {
+    SCRATCH.with(|scratch| {
+        // Taken out for the time of the work, so that a nested use gets memory of its own.
+        let mut memory = scratch.take();
+        if memory.len() < length + LANES {
+            memory.resize(length + LANES, 0.0);
+        }
+        let skip = memory.as_ptr().align_offset(4 * LANES).min(LANES);
+        let result = work(&mut memory[skip..skip + length]);
+        scratch.replace(memory);
+        result
+    })
 }
