@@ -117,6 +117,7 @@ impl YKind {
             Self::Edges => "edges",
             Self::AsIs => "as-is",
             Self::Grey => "grey",
+            Self::Levelled => "levelled",
         }
     }
 }

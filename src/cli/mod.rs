@@ -2,12 +2,14 @@
 
 mod bench;
 mod bench_ui;
+mod data;
 mod evaluate;
 mod find;
 mod import;
 mod inputs;
 mod inspect;
 mod interrupt;
+mod labelled;
 mod loss;
 mod model;
 mod models;
@@ -48,6 +50,9 @@ enum Command {
     /// Imports a generator that someone else trained
     #[command(subcommand)]
     Import(import::Import),
+    /// Draws pictures whose truth is known
+    #[command(subcommand)]
+    Data(data::Data),
     /// Lists the models that come with the program
     Models(models::Models),
     /// Prints what a model file says of itself
@@ -78,6 +83,7 @@ impl Command {
             Self::Evaluate(command) => command.run(),
             Self::Train(command) => command.run(),
             Self::Import(command) => command.run(),
+            Self::Data(command) => command.run(),
             Self::Models(command) => command.run(),
             Self::Inspect(command) => command.run(),
             Self::Run(command) => command.run(),

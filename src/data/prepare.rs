@@ -53,6 +53,8 @@ pub enum Treatment {
     AsIs,
     /// Its luma.
     Grey,
+    /// Its luma at one contrast, light on dark, both sides of the middle faded.
+    Levelled,
     /// The line drawing of a photograph.
     EdgesFromPhoto,
     /// A drawing, its strokes brought to one width, black on white.
@@ -70,6 +72,8 @@ pub enum YKind {
     AsIs,
     /// Grey pictures.
     Grey,
+    /// Grey pictures of one contrast, light on dark, both sides of the middle faded.
+    Levelled,
 }
 
 impl YKind {
@@ -80,6 +84,7 @@ impl YKind {
             Self::Edges => Treatment::Drawing,
             Self::AsIs => Treatment::AsIs,
             Self::Grey => Treatment::Grey,
+            Self::Levelled => Treatment::Levelled,
         }
     }
 }
@@ -168,12 +173,55 @@ pub fn prepare(picture: &Picture, preparation: &Preparation) -> Picture {
     match preparation.treatment {
         Treatment::AsIs => draw(size).0.to_picture(),
         Treatment::Grey => draw(size).0.luma().to_picture(),
+        Treatment::Levelled => level(&draw(size).0.luma().to_picture()),
         Treatment::EdgesFromPhoto => {
             let (raster, silhouette) = draw(size * OVERSAMPLING);
             draw_edges(&raster, silhouette.as_ref(), &preparation.lines).to_picture()
         }
         Treatment::Drawing => redraw(&draw(size * OVERSAMPLING).0, &preparation.lines).to_picture(),
     }
+}
+
+/// How far from the middle, as a share of half the width, a levelled picture is kept as it is, and where nothing is left.
+const KEPT: f32 = 0.5;
+const FADED: f32 = 0.8;
+
+/// A grey picture at one contrast: what most pixels of the border have becomes black, and what is furthest from it in the
+/// middle white, so that digits on house walls are all light on dark, as handwritten ones are. What stands to the left and right of
+/// the middle, which are other digits, fades away.
+fn level(picture: &Picture) -> Picture {
+    let (width, height) = (picture.width(), picture.height());
+    let grey: Vec<f32> = picture.rgba().chunks_exact(4).map(|pixel| f32::from(pixel[0])).collect();
+    let near_border = |i: usize| {
+        let (x, y) = (i % width, i / width);
+        x.min(width - 1 - x) < width / 8 || y.min(height - 1 - y) < height / 8
+    };
+    let part = |border: bool| {
+        let mut values: Vec<f32> =
+            grey.iter().enumerate().filter(|(i, _)| near_border(*i) == border).map(|(_, value)| *value).collect();
+        values.sort_by(f32::total_cmp);
+        values
+    };
+    let (border, middle) = (part(true), part(false));
+    let at = |values: &[f32], share: f32| {
+        let last = values.len().saturating_sub(1) as f32;
+        values.get((last * share).round() as usize).copied().unwrap_or(0.0)
+    };
+    let ground = at(&border, 0.5);
+    let (dark, light) = (at(&middle, 0.05), at(&middle, 0.95));
+    // The mean of the middle lies on the side of the strokes, even where both ends are as far from the ground.
+    let mean = middle.iter().sum::<f32>() / middle.len().max(1) as f32;
+    let lean = (light - ground) - (ground - dark) + 2.0 * (mean - ground);
+    let reach = if lean >= 0.0 { light - ground } else { dark - ground };
+    let scale = 255.0 / if reach.abs() < 8.0 { 8f32.copysign(reach) } else { reach };
+    let mut levelled = picture.clone();
+    for (i, (pixel, value)) in levelled.rgba_mut().chunks_exact_mut(4).zip(&grey).enumerate() {
+        let aside = ((2 * (i % width) + 1) as f32 / width as f32 - 1.0).abs();
+        let kept = ((FADED - aside) / (FADED - KEPT)).clamp(0.0, 1.0);
+        let byte = (((value - ground) * scale).clamp(0.0, 255.0) * kept).round() as u8;
+        pixel[..3].fill(byte);
+    }
+    levelled
 }
 
 /// The square that contains a region or is covered by it.
@@ -208,4 +256,31 @@ fn invert(picture: &Picture) -> Picture {
 pub fn fit(picture: &Picture, size: usize, fit: Fit) -> Picture {
     let size = size.max(1);
     resample(picture, fitted(Region::whole(picture), fit), size, size).to_picture()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn levelled_strokes_are_light_on_dark_whatever_they_were() {
+        let digit = |ground: u8, stroke: u8| {
+            let mut picture = Picture::filled(32, 32, [ground, ground, ground, 255]);
+            for y in 6..26 {
+                for x in 14..18 {
+                    picture.rgba_mut()[4 * (y * 32 + x)..][..3].fill(stroke);
+                }
+            }
+            picture
+        };
+        let how = Preparation { size: 32, treatment: Treatment::Levelled, ..Preparation::default() };
+        for (ground, stroke) in [(20, 90), (200, 130), (0, 255), (255, 0)] {
+            let levelled = prepare(&digit(ground, stroke), &how);
+            let (at_stroke, at_ground) = (levelled.pixel(15, 15).unwrap()[0], levelled.pixel(3, 15).unwrap()[0]);
+            assert!(at_stroke > 240 && at_ground < 15, "{ground} {stroke}: {at_stroke} on {at_ground}");
+        }
+        // Where nothing is seen, noise is not blown up.
+        let levelled = prepare(&digit(100, 101), &how);
+        assert!(levelled.rgba().chunks_exact(4).all(|pixel| pixel[0] < 64));
+    }
 }

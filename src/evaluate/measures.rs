@@ -48,6 +48,38 @@ pub fn mean_pairwise_l1(images: &Tensor) -> Result<f32> {
     Ok((sum / pairs.max(1) as f64) as f32)
 }
 
+/// The distance of every image of `a: [n, c, s, s]` (rows) to every one of `b: [m, c, s, s]` (columns): the mean absolute
+/// difference of pixels, or the sum over a network's levels of that of features.
+///
+/// # Errors
+/// When the images have different shapes.
+pub fn distances(network: Option<&Perceptual>, a: &Tensor, b: &Tensor) -> Result<Vec<Vec<f32>>> {
+    let mut sums = vec![vec![0.0; b.dim(0)?]; a.dim(0)?];
+    // One image at a time: the features of many would not fit into memory.
+    let rows = |images: &Tensor, level: usize| -> Result<Vec<Vec<f32>>> {
+        let mut rows = Vec::new();
+        for i in 0..images.dim(0)? {
+            let image = images.narrow(0, i, 1)?.contiguous()?;
+            let values = match network {
+                Some(network) => network.levels(&image, level + 1)?.pop().unwrap_or(image),
+                None => image,
+            };
+            rows.push(values.flatten_all()?.to_vec1()?);
+        }
+        Ok(rows)
+    };
+    for level in 0..network.map_or(1, Perceptual::level_count) {
+        let (a, b) = (rows(a, level)?, rows(b, level)?);
+        for (sums, a) in sums.iter_mut().zip(&a) {
+            for (sum, b) in sums.iter_mut().zip(&b) {
+                let difference: f32 = a.iter().zip(b).map(|(a, b)| (a - b).abs()).sum();
+                *sum += difference / a.len().max(1) as f32;
+            }
+        }
+    }
+    Ok(sums)
+}
+
 /// The mean perceptual distance between images `[n, c, s, s]`, over all pairs: the sum over all levels of the mean
 /// absolute difference of features.
 ///
@@ -80,5 +112,7 @@ mod tests {
         // The pairs differ by 2, 0 and 2 on average.
         assert!((mean_pairwise_l1(&images).unwrap() - 4.0 / 3.0).abs() < 1e-6);
         assert_eq!(mean_pairwise_l1(&images.narrow(0, 0, 1).unwrap()).unwrap(), 0.0);
+        let found = distances(None, &images, &images).unwrap();
+        assert_eq!(found, [[0.0, 2.0, 0.0], [2.0, 0.0, 2.0], [0.0, 2.0, 0.0]]);
     }
 }

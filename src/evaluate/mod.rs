@@ -1,8 +1,14 @@
 //! How well a model does on images of Y that it has never seen: the papers' measures.
 
+mod distribution;
+mod judge;
 mod measures;
+mod translated;
 
-pub use measures::{mean, mean_pairwise_l1, mean_pairwise_perceptual, own_share};
+pub use distribution::{kernel_distance, outline_agreement, pooled_features, ranks, top};
+pub use judge::{JudgeSettings, JudgeTrainer};
+pub use measures::{distances, mean, mean_pairwise_l1, mean_pairwise_perceptual, own_share};
+pub use translated::{accuracy, angle_residual, counterparts, translated};
 
 use crate::model_file::Model;
 use crate::nam::{
@@ -139,6 +145,16 @@ pub fn measure(
         across_l1: f64::from(mean_pairwise_l1(&Tensor::cat(&best_x, 0)?)?),
         seconds,
     })
+}
+
+/// The counterparts of one image `y: [1, cy, s, s]`, `[starts, cx, s, s]`, and the place of the one that explains it best.
+///
+/// # Errors
+/// When the model has no encoder and one is needed.
+pub fn found(model: &Arc<Model>, y: &Tensor, how: How, settings: Settings) -> Result<(Tensor, usize)> {
+    let found = find(model, y, how, settings)?;
+    let best = lowest(&found.losses);
+    Ok((found.x, best))
 }
 
 /// The counterparts of one image `y: [1, cy, s, s]`.

@@ -57,7 +57,7 @@ pub struct Manifest {
     pub domain_x: String,
     /// What a person gives.
     pub domain_y: String,
-    /// Rows and columns of the pictures of both domains.
+    /// Rows and columns of the pictures of Y, and of those of X unless the mapping says otherwise.
     pub size: usize,
     /// Channels of X.
     pub channels_x: usize,
@@ -122,11 +122,11 @@ impl Manifest {
         perceptual: Option<PerceptualConfig>,
     ) -> Self {
         Self {
-            size: generator.size,
+            size: mapping.size,
             channels_x: generator.channels,
             channels_y: mapping.outputs,
             latent: generator.latent,
-            preparation: Preparation { size: generator.size, ..Preparation::default() },
+            preparation: Preparation { size: mapping.size, ..Preparation::default() },
             generator,
             mapping,
             encoder,
@@ -145,7 +145,7 @@ impl Manifest {
         self.mapping.shapes()?;
         let (g, t) = (&self.generator, &self.mapping);
         let mut equal = vec![
-            ("size", self.size, g.size),
+            ("size of X", t.source_size(), g.size),
             ("size", self.size, t.size),
             ("channels_x", self.channels_x, g.channels),
             ("channels_x", self.channels_x, t.inputs),

@@ -1,8 +1,9 @@
 //! The parameters that each network has by its configuration, so that a file can be checked before it is read.
 
 use crate::nets::PerceptualKind;
+use crate::nets::sampler::Sampler;
 use crate::nets::sequence::parameters;
-use crate::nets::{EncoderConfig, GeneratorConfig, MappingConfig, PerceptualConfig, Weights};
+use crate::nets::{EncoderConfig, GeneratorConfig, JudgeConfig, MappingConfig, PerceptualConfig, Weights};
 use crate::{Error, Result};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -96,6 +97,10 @@ impl Network for MappingConfig {
             previous = filters;
         }
         shapes.push(("head.weight".to_owned(), vec![self.outputs, previous, 3, 3]));
+        if self.source > 0 {
+            check_range("source", self.source, 8..=1024)?;
+            shapes.extend(Sampler::parameters().map(|(name, shape)| (format!("sampler.{name}"), shape)));
+        }
         Ok(shapes)
     }
 
@@ -165,6 +170,28 @@ impl Network for PerceptualConfig {
     }
 }
 
+impl Network for JudgeConfig {
+    const PREFIX: &'static str = "judge.";
+    const NAME: &'static str = "judge";
+
+    fn shapes(&self) -> Result<Vec<(String, Vec<usize>)>> {
+        check_square(self.size, self.width, self.channels)?;
+        check_range("outputs", self.outputs, 1..=1000)?;
+        let mut shapes = Vec::new();
+        for (i, spec) in self.stages()?.iter().flatten().enumerate() {
+            shapes.push((format!("body.{i}.conv.weight"), spec.weight_shape().to_vec()));
+            normalisation(&mut shapes, &format!("body.{i}.norm"), spec.outputs);
+        }
+        shapes.push(("head.weight".to_owned(), self.head().weight_shape().to_vec()));
+        shapes.push(("head.bias".to_owned(), vec![self.outputs]));
+        Ok(shapes)
+    }
+
+    fn of_weights(_: &Weights) -> Result<Self> {
+        Err(Error::new("A judge is known by its manifest alone; use a file that `train judge` wrote."))
+    }
+}
+
 /// SqueezeNet 1.0 up to fire9.
 fn squeezenet() -> Vec<(String, Vec<usize>)> {
     let mut shapes = vec![("conv1.weight".to_owned(), vec![96, 3, 7, 7]), ("conv1.bias".to_owned(), vec![96])];
@@ -200,13 +227,15 @@ mod tests {
             let weights = generator.initial_weights(1, &Device::Cpu).unwrap();
             same(&generator, &weights);
             assert_eq!(<GeneratorConfig as Network>::of_weights(&weights).unwrap(), generator);
-            let mapping = MappingConfig { width, inputs: 3, outputs: 1, size, skip: false };
+            let mapping = MappingConfig { width, inputs: 3, outputs: 1, size, skip: false, source: size - 4 };
             same(&mapping, &mapping.initial_weights(1, &Device::Cpu).unwrap());
             let encoder = EncoderConfig { latent: 5, width, channels: 1, size };
             let weights = encoder.initial_weights(1, &Device::Cpu).unwrap();
             same(&encoder, &weights);
             assert_eq!(EncoderConfig::of_weights(&weights).unwrap(), encoder);
         }
+        let judge = JudgeConfig { width: 2, ..JudgeConfig::default() };
+        same(&judge, &judge.initial_weights(1, &Device::Cpu).unwrap());
         let student = PerceptualConfig::default();
         same(&student, &student.initial_weights(1, &Device::Cpu).unwrap());
     }

@@ -1,5 +1,6 @@
 //! The mapping T from X to Y: the CRN-like pyramid network of NAM (Hoshen & Wolf, ECCV 2018, after Chen & Koltun).
 
+use super::sampler::Sampler;
 use super::weights::Initialiser;
 use super::{ConvBlock, Params, Statistics, Weights};
 use crate::ops::{self, Activation, ConvSpec};
@@ -23,12 +24,21 @@ pub struct MappingConfig {
     pub size: usize,
     /// Whether G(z) is added to the output (car2car, shoes to handbags).
     pub skip: bool,
+    /// Pixels a side of the pictures of X where these are others than T's, which a fitted sampler then brings to T's
+    /// size; 0 where they are the same.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub source: usize,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde asks in this way")]
+fn is_zero(number: &usize) -> bool {
+    *number == 0
 }
 
 impl Default for MappingConfig {
     /// 64 pixels a side in colour, F = 32: 401 856 parameters.
     fn default() -> Self {
-        Self { width: 32, inputs: 3, outputs: 3, size: 64, skip: false }
+        Self { width: 32, inputs: 3, outputs: 3, size: 64, skip: false, source: 0 }
     }
 }
 
@@ -55,6 +65,11 @@ impl MappingConfig {
         Ok(plan.iter().map(|share| share * self.width).collect())
     }
 
+    /// Pixels a side of the pictures of X.
+    pub fn source_size(&self) -> usize {
+        if self.source == 0 { self.size } else { self.source }
+    }
+
     /// Reads the shape off the weights; whether there is a skip is not written in them.
     ///
     /// # Errors
@@ -70,7 +85,7 @@ impl MappingConfig {
             return Err(foreign());
         }
         let size = 4 << (scales - 1);
-        Ok(Self { width: head[1], inputs: first[1], outputs: head[0], size, skip })
+        Ok(Self { width: head[1], inputs: first[1], outputs: head[0], size, skip, source: 0 })
     }
 
     fn spec(inputs: usize, outputs: usize) -> ConvSpec {
@@ -94,6 +109,9 @@ impl MappingConfig {
             previous = filters;
         }
         xavier(&mut start, "head.weight", previous, self.outputs)?;
+        if self.source > 0 {
+            Sampler::start("sampler", &mut start, device)?;
+        }
         Ok(start.finish())
     }
 }
@@ -103,10 +121,12 @@ pub struct Mapping {
     config: MappingConfig,
     scales: Vec<ConvBlock>,
     head: ConvBlock,
+    sampler: Option<Sampler>,
 }
 
 impl Mapping {
-    /// Takes the weights `scales.<i>.conv.weight`, `scales.<i>.norm.*` (the coarsest scale first) and `head.weight`.
+    /// Takes the weights `scales.<i>.conv.weight`, `scales.<i>.norm.*` (the coarsest scale first) and `head.weight`;
+    /// `sampler.*` where pictures of X have another size.
     ///
     /// # Errors
     /// When a weight is missing or its shape does not fit.
@@ -122,7 +142,8 @@ impl Mapping {
         // The published networks end in tanh at 32 pixels only; with a skip the sum goes through it.
         let last = if config.size == 32 && !config.skip { Activation::Tanh } else { Activation::None };
         let head = ConvBlock::new(&MappingConfig::spec(previous, config.outputs), &params.pp("head"), None, last)?;
-        Ok(Self { config: *config, scales, head })
+        let sampler = (config.source > 0).then(|| Sampler::new(config.source, config.size, &params.pp("sampler")));
+        Ok(Self { config: *config, scales, head, sampler: sampler.transpose()? })
     }
 
     /// The shape of this mapping.
@@ -135,11 +156,20 @@ impl Mapping {
         (&self.scales, &self.head)
     }
 
-    /// `[n, inputs, size, size]` to `[n, outputs, size, size]`.
+    /// What brings pictures of another size to T's.
+    pub fn sampler(&self) -> Option<&Sampler> {
+        self.sampler.as_ref()
+    }
+
+    /// `[n, inputs, size, size]` (or pixels as [`MappingConfig::source`]) to `[n, outputs, size, size]`.
     ///
     /// # Errors
     /// When the images have another shape.
     pub fn forward(&self, x: &Tensor, statistics: Statistics) -> Result<Tensor> {
+        let x = &match &self.sampler {
+            Some(sampler) => sampler.forward(x)?,
+            None => x.clone(),
+        };
         let mut pyramid = vec![x.clone()];
         while pyramid.len() < self.scales.len() {
             pyramid.push(ops::avg_pool2(&pyramid[pyramid.len() - 1])?);
@@ -187,6 +217,23 @@ mod tests {
             let x = Tensor::randn(0f32, 0.5, (2, 3, size, size), &Device::Cpu).unwrap();
             assert_eq!(mapping.forward(&x, Statistics::Running).unwrap().dims(), [2, 1, size, size]);
         }
+    }
+
+    #[test]
+    fn pictures_of_another_size_are_brought_to_the_mappings() {
+        let config = MappingConfig { width: 2, size: 32, outputs: 1, source: 80, ..MappingConfig::default() };
+        let weights = config.initial_weights(3, &Device::Cpu).unwrap();
+        let mapping = Mapping::new(&config, &Params::frozen(weights.clone())).unwrap();
+        let x = Tensor::randn(0f32, 0.5, (2, 3, 80, 80), &Device::Cpu).unwrap();
+        let y = mapping.forward(&x, Statistics::Running).unwrap();
+        assert_eq!(y.dims(), [2, 1, 32, 32]);
+        let small = mapping.sampler().unwrap().forward(&x).unwrap();
+        let plain = Mapping::new(&MappingConfig { source: 0, ..config }, &Params::frozen(weights)).unwrap();
+        let wanted = plain.forward(&small, Statistics::Running).unwrap();
+        assert_eq!(
+            y.flatten_all().unwrap().to_vec1::<f32>().unwrap(),
+            wanted.flatten_all().unwrap().to_vec1::<f32>().unwrap()
+        );
     }
 
     #[test]

@@ -143,6 +143,11 @@ impl Initialiser {
         Ok(())
     }
 
+    /// Adds a tensor as it is.
+    pub fn insert(&mut self, name: &str, tensor: Tensor) {
+        self.weights.insert(name, tensor);
+    }
+
     /// Adds a batch normalisation: scales N(1, deviation), shifts 0, statistics of N(0, 1).
     ///
     /// # Errors

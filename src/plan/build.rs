@@ -103,6 +103,9 @@ fn add_chain<'a>(
 
 /// The maps that the scales of T read, and the place among them where its input is put.
 pub(super) fn add_pyramid(graph: &mut Graph, mapping: &Mapping) -> Option<(Vec<usize>, Place)> {
+    if mapping.sampler().is_some() {
+        return None;
+    }
     let config = mapping.config();
     let filters = config.filters().ok()?;
     let map = |i: usize| {

@@ -43,7 +43,7 @@ pub(crate) fn networks(
     perceptual: &PerceptualConfig,
 ) -> Networks {
     let generator = GeneratorConfig { latent: 10, width, channels: 3, size, layers: Vec::new() };
-    let mapping = MappingConfig { width, inputs: 3, outputs: channels, size, skip };
+    let mapping = MappingConfig { width, inputs: 3, outputs: channels, size, skip, source: 0 };
     Networks {
         generator: Generator::new(&generator, &lively(&generator, 1)).unwrap(),
         mapping: Mapping::new(&mapping, &lively(&mapping, 2)).unwrap(),

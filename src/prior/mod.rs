@@ -1,4 +1,4 @@
-//! How a generator of the domain X comes to be: DCGAN, SN-GAN, VAE, GLO, or from elsewhere ([`import`]).
+//! How a generator of the domain X comes to be: DCGAN, SN-GAN, VAE, GLO, from elsewhere ([`import`]), or as a [`simulator`].
 //!
 //! All trainings share one [`Trainer`]: a step at a time, the moving average of G's weights beside the weights, samples
 //! of fixed codes, and checkpoints from which a killed run goes on to the same result.
@@ -8,6 +8,7 @@ mod gan;
 mod glo;
 pub mod import;
 mod settings;
+pub mod simulator;
 mod trainer;
 mod vae;
 

@@ -124,6 +124,8 @@ pub(super) enum YChoice {
     AsIs,
     /// Grey images
     Grey,
+    /// Grey images at one contrast, the middle light on a dark border: digits
+    Levelled,
 }
 
 impl From<YChoice> for YKind {
@@ -160,7 +162,16 @@ impl TrainMapping {
         if fixed.is_some() && self.method == MethodChoice::Nam {
             return Err(Error::new("--mapping leaves nothing to train for --method nam; choose ae-nam or vae-nam."));
         }
+<<<<<<< HEAD
         let y_kind = YKind::from(self.y);
+=======
+        let y_kind = match self.y {
+            YChoice::Edges => YKind::Edges,
+            YChoice::AsIs => YKind::AsIs,
+            YChoice::Grey => YKind::Grey,
+            YChoice::Levelled => YKind::Levelled,
+        };
+>>>>>>> main
         let channels = self.channels_y.unwrap_or(if y_kind == YKind::AsIs { 3 } else { 1 });
         if ![1, 3].contains(&channels) {
             return Err(Error::new(format!("--channels-y is 1 or 3, not {channels}.")));
@@ -175,8 +186,8 @@ impl TrainMapping {
         }
         let treatment = y_kind.treatment(!self.drawings);
         let held_out = self.model.held_out;
-        let Prepared { pictures, title, preparation } =
-            self.common.images.prepare(prior.config.size, treatment, held_out + 2)?;
+        let side = fixed.as_ref().map_or(self.settings.side(&prior.config), |fixed| fixed.config.size);
+        let Prepared { pictures, title, preparation } = self.common.images.prepare(side, treatment, held_out + 2)?;
         let images = Images::from_pictures(&pictures, channels)?;
         drop(pictures);
         let (images, held) = hold_out(&images, held_out, self.common.seed.seed)?;
@@ -192,6 +203,7 @@ impl TrainMapping {
         let mut shapes = settings.shapes(self.method, &prior.config, channels);
         if let Some(fixed) = &fixed {
             shapes.0 = fixed.config;
+            shapes.1.iter_mut().for_each(|encoder| encoder.size = side);
         }
         let given = Given { generator, images, perceptual: perceptual_network };
         let resume = resume.as_deref();
@@ -269,6 +281,9 @@ impl Run for MappingRun {
         for (y, found) in parts {
             for images in [&y, &found.reconstruction, &found.x] {
                 let mut row = pictures_of(images)?;
+                // What G draws may be larger than the images of Y.
+                let side = self.held.size();
+                row.iter_mut().for_each(|cell| *cell = crate::data::fit(cell, side, crate::data::Fit::Contain));
                 // Rows stay rows when there are fewer images than columns.
                 let (width, height) = row.first().map_or((1, 1), |first| (first.width(), first.height()));
                 row.resize_with(COLUMNS, || Picture::filled(width, height, [255; 4]));

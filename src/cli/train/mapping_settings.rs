@@ -21,6 +21,10 @@ pub struct MappingSettings {
     /// Images in a step
     #[arg(long, value_name = "N", default_value_t = 128, value_parser = at_least_one)]
     batch: usize,
+    /// Rows and columns at which the mapping works; where the generator draws others, a fitted sampler brings them to
+    /// these [default: the generator's where they are 32, 64 or 128; otherwise 64, or 32 below]
+    #[arg(long, value_name = "32|64|128")]
+    size: Option<usize>,
     /// F, the mapping's filters at the finest scale
     #[arg(long, value_name = "F", default_value_t = 32, value_parser = at_least_one)]
     width: usize,
@@ -96,6 +100,15 @@ impl MappingSettings {
         Ok(())
     }
 
+    /// Pixels a side of Y for this generator.
+    pub(super) fn side(&self, generator: &GeneratorConfig) -> usize {
+        self.size.unwrap_or(match generator.size {
+            known @ (32 | 64 | 128) => known,
+            small if small < 64 => 32,
+            _ => 64,
+        })
+    }
+
     /// The shapes of T and E for this generator.
     pub(super) fn shapes(
         &self,
@@ -103,8 +116,10 @@ impl MappingSettings {
         generator: &GeneratorConfig,
         channels: usize,
     ) -> (MappingConfig, Option<EncoderConfig>) {
-        let GeneratorConfig { latent, channels: inputs, size, .. } = *generator;
-        let mapping = MappingConfig { width: self.width, inputs, outputs: channels, size, skip: self.skip };
+        let GeneratorConfig { latent, channels: inputs, .. } = *generator;
+        let size = self.side(generator);
+        let source = if size == generator.size { 0 } else { generator.size };
+        let mapping = MappingConfig { width: self.width, inputs, outputs: channels, size, skip: self.skip, source };
         let encoder = EncoderConfig { latent, width: self.encoder_width, channels, size };
         (mapping, (method != MethodChoice::Nam).then_some(encoder))
     }

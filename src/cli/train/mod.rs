@@ -1,8 +1,9 @@
-//! `counterpart train`: a prior, a perceptual student, a mapping, or all of a model at once.
+//! `counterpart train`: a prior, a perceptual student, a judge, a mapping, or all of a model at once.
 
 mod drive;
 mod files;
 pub(super) mod images;
+mod judge;
 mod mapping;
 mod mapping_settings;
 mod model;
@@ -22,6 +23,8 @@ pub enum Train {
     Prior(Box<prior::Prior>),
     /// Trains a small perceptual network that judges as a large one does
     Student(Box<student::TrainStudent>),
+    /// Trains the classifier or regressor that `evaluate` measures translated images with
+    Judge(Box<judge::TrainJudge>),
     /// Trains a mapping from X to Y, and makes a model file
     Mapping(Box<mapping::TrainMapping>),
     /// Trains all of it from two folders of pictures, by a preset, and makes a model file
@@ -37,6 +40,7 @@ impl Train {
         match self {
             Self::Prior(prior) => prior.run(),
             Self::Student(student) => student.run(),
+            Self::Judge(judge) => judge.run(),
             Self::Mapping(mapping) => mapping.run(),
             Self::Model(model) => model.run(),
         }

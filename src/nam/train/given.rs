@@ -77,7 +77,7 @@ impl Given {
     /// When it takes something else than the generator draws, or gives something else than the images are.
     pub(super) fn check_fit(&self, mapping: &MappingConfig) -> Result<()> {
         let (generator, images) = (self.generator.config(), &self.images);
-        if mapping.size != generator.size || mapping.inputs != generator.channels {
+        if mapping.source_size() != generator.size || mapping.inputs != generator.channels {
             let (size, channels) = (generator.size, generator.channels);
             return Err(Error::new(format!(
                 "The mapping must take what the generator draws: {size} pixels a side in {channels} channels."

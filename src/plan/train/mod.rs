@@ -79,6 +79,9 @@ impl Trainable for Generator {
 
 impl Trainable for Mapping {
     fn training_layers(&self) -> Result<Option<Vec<TrainingLayer>>> {
+        if self.sampler().is_some() {
+            return Ok(None);
+        }
         let (scales, head) = self.layers();
         Ok(layers(scales.iter().chain([head])))
     }

@@ -63,7 +63,7 @@ fn compare<N: Trainable>(weights: &Weights, learns: bool, x: &Tensor, parts: usi
 #[test]
 fn mappings_agree_with_their_operations() {
     for (size, width, skip, batch) in [(32, 5, false, 4), (32, 17, true, 3), (64, 6, false, 2)] {
-        let config = MappingConfig { width, inputs: 3, outputs: 3, size, skip };
+        let config = MappingConfig { width, inputs: 3, outputs: 3, size, skip, source: 0 };
         let weights = lively(&config, 2).weights().unwrap();
         let x = random(&[batch, 3, size, size], 1);
         for learns in [true, false] {

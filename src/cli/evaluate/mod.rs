@@ -1,5 +1,9 @@
 //! `counterpart evaluate`: the papers' measures on images that training never saw.
 
+mod edges;
+mod pairs;
+mod translated;
+
 use super::inputs::{Overrides, tensor_of};
 use super::interrupt;
 use super::model::ModelOption;
@@ -8,14 +12,18 @@ use super::progress::Progress;
 use super::train::at_least_one;
 use super::train::images::ImageOptions;
 use crate::evaluate::{How, Measures, Settings, measure};
+use crate::nets::Verdict;
 use crate::{Error, Result};
-use clap::{Args, ValueEnum};
+use clap::{Args, Subcommand, ValueEnum};
 use serde_json::json;
 use std::path::PathBuf;
 
 /// Measures a model on images that its training never saw.
 #[derive(Args, Debug)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 pub struct Evaluate {
+    #[command(subcommand)]
+    protocol: Option<Protocol>,
     /// Images of Y; for a model of line drawings, photographs whose drawings are taken. Several folders are one set
     #[arg(long, value_name = "PATH", required = true, num_args = 1..)]
     images: Vec<PathBuf>,
@@ -45,6 +53,19 @@ pub struct Evaluate {
     general: General,
 }
 
+/// The protocols of published tables.
+#[derive(Subcommand, Debug)]
+enum Protocol {
+    /// Translates digits and counts how many are still the same digit
+    Digits(translated::Translated),
+    /// Translates cars and measures how far their angles are off
+    Cars(translated::Translated),
+    /// Finds counterparts of pictures whose true twins are known, and counts how often these are nearest
+    Emoji(Box<pairs::Pairs>),
+    /// Measures models of line drawings by outline, realism and diversity
+    Edges(Box<edges::Edges>),
+}
+
 /// `--how`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum HowChoice {
@@ -56,8 +77,25 @@ enum HowChoice {
     Refine,
 }
 
+impl From<HowChoice> for How {
+    fn from(choice: HowChoice) -> Self {
+        match choice {
+            HowChoice::Sample => Self::Sample,
+            HowChoice::Solve => Self::Solve,
+            HowChoice::Refine => Self::Refine,
+        }
+    }
+}
+
 impl Evaluate {
     pub(super) fn run(self) -> Result<()> {
+        match self.protocol {
+            Some(Protocol::Digits(protocol)) => return protocol.run(Verdict::Class),
+            Some(Protocol::Cars(protocol)) => return protocol.run(Verdict::Angle),
+            Some(Protocol::Emoji(protocol)) => return protocol.run(),
+            Some(Protocol::Edges(protocol)) => return protocol.run(),
+            None => {}
+        }
         let device = self.general.compute.start()?;
         let seed = self.general.seed.seed;
         let model = self.model.open(&device)?;
@@ -80,11 +118,7 @@ impl Evaluate {
         let settings = Settings { starts: self.starts, steps: self.steps, seed };
         let mut all = Vec::new();
         for way in ways {
-            let how = match way {
-                HowChoice::Sample => How::Sample,
-                HowChoice::Solve => How::Solve,
-                HowChoice::Refine => How::Refine,
-            };
+            let how = How::from(way);
             let mut progress = Progress::new("Measuring", "images", 0, pictures.len() as u64);
             let measures = measure(&model, &y, how, settings, |done| {
                 progress.at(done as u64, String::new);
