@@ -244,7 +244,8 @@ fn a_training_is_paused_tried_stopped_and_resumed_after_a_restart() {
     press(&mut stage, "Stop training");
     stage.until("the end", |stage| state(stage) == Some(RunState::Stopped));
     press(&mut stage, "Set up another model");
-    assert!(stage.has("X: what is to be found") && stage.has("Resume training"));
+    stage.until("what can be resumed", |stage| stage.has("Resume training"));
+    assert!(stage.has("X: what is to be found"));
 }
 
 #[test]

@@ -91,6 +91,7 @@ fn y(ui: &mut egui::Ui, scene: &mut Scene<'_>) {
             (YKind::Edges, true) => "line drawings, their strokes of one width",
             (YKind::Grey, _) => "without their colours",
             (YKind::AsIs, _) => "in their colours",
+            (YKind::Levelled, _) => "grey, at one contrast",
         };
         look(ui, scene, Domain::Y, made);
     });

@@ -46,7 +46,9 @@ pub(super) fn lay_out(ui: &mut egui::Ui, scene: &mut Scene<'_>) {
     if scene.state.page == Page::NewModel {
         egui::CentralPanel::default().frame(scrolling).show(ui, |ui| {
             fill(ui, scene);
-            scrolled(ui, |ui| panels::new_model::show(ui, scene));
+            // Settings and training are each scrolled by themselves.
+            let trains = scene.state.new_model.run.is_some();
+            ui.push_id(trains, |ui| scrolled(ui, |ui| panels::new_model::show(ui, scene)));
         });
         return;
     }

@@ -129,7 +129,8 @@ impl Window {
             }
             TrainingEvent::Stopped => {
                 run.state = RunState::Stopped;
-                self.state.new_model.unfinished = Some((run.out.clone(), run.recipe.clone()));
+                // Before its pictures are prepared there is nothing to resume.
+                self.background.find_unfinished(Some(run.out.clone()));
             }
             TrainingEvent::Failed(problem) => {
                 run.state = RunState::Failed(problem.clone());

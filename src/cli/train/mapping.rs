@@ -134,6 +134,7 @@ impl From<YChoice> for YKind {
             YChoice::Edges => Self::Edges,
             YChoice::AsIs => Self::AsIs,
             YChoice::Grey => Self::Grey,
+            YChoice::Levelled => Self::Levelled,
         }
     }
 }
@@ -162,16 +163,7 @@ impl TrainMapping {
         if fixed.is_some() && self.method == MethodChoice::Nam {
             return Err(Error::new("--mapping leaves nothing to train for --method nam; choose ae-nam or vae-nam."));
         }
-<<<<<<< HEAD
         let y_kind = YKind::from(self.y);
-=======
-        let y_kind = match self.y {
-            YChoice::Edges => YKind::Edges,
-            YChoice::AsIs => YKind::AsIs,
-            YChoice::Grey => YKind::Grey,
-            YChoice::Levelled => YKind::Levelled,
-        };
->>>>>>> main
         let channels = self.channels_y.unwrap_or(if y_kind == YKind::AsIs { 3 } else { 1 });
         if ![1, 3].contains(&channels) {
             return Err(Error::new(format!("--channels-y is 1 or 3, not {channels}.")));
