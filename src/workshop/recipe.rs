@@ -247,7 +247,7 @@ impl Recipe {
             start_deviation: 1.0,
             // Else T explains every drawing by the darkest thing that has its outline.
             contrast: (self.y_kind == YKind::Edges).then_some(Contrast { least: 0.05, most: 0.25 }),
-            mapping: MappingConfig { width: 16, inputs, outputs: self.channels(), size, skip: false },
+            mapping: MappingConfig { width: 16, inputs, outputs: self.channels(), size, skip: false, source: 0 },
             loss,
             ..NamSettings::default()
         }
