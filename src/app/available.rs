@@ -4,7 +4,7 @@ use super::command::Command;
 use super::new_model::Page;
 use super::state::{Comparison, Phase, STARTS, State};
 use crate::data::Treatment;
-use crate::engine::StartFrom;
+use crate::engine::{SolveDevice, StartFrom};
 
 impl Command {
     /// Whether it can be done now.
@@ -38,7 +38,7 @@ impl Command {
             }
             Self::FewerStarts => state.model.is_some() && state.settings.starts > STARTS[0],
             Self::MoreStarts => state.model.is_some() && state.settings.starts < STARTS[STARTS.len() - 1],
-            Self::ToggleRefine => state.model.is_some(),
+            Self::ToggleRefine | Self::SolveWhereFaster | Self::SolveOnCpu | Self::SolveOnGpu => state.model.is_some(),
             Self::Pause => phase == Some(Phase::Refining),
             Self::Continue => has_solutions && search.is_some_and(|search| search.can_continue()),
             Self::Stop => matches!(phase, Some(Phase::Refining | Phase::Paused)),
@@ -63,6 +63,9 @@ impl Command {
             Self::ToggleRefine => Some(settings.refine),
             Self::StartFromPosterior => Some(settings.from == StartFrom::Posterior),
             Self::StartFromPrior => Some(settings.from == StartFrom::Prior),
+            Self::SolveWhereFaster => Some(settings.device == SolveDevice::Auto),
+            Self::SolveOnCpu => Some(settings.device == SolveDevice::Cpu),
+            Self::SolveOnGpu => Some(settings.device == SolveDevice::Gpu),
             Self::TreatAsDrawing => Some(state.choices()?.treatment == Treatment::Drawing),
             Self::TreatAsPhoto => Some(state.choices()?.treatment == Treatment::EdgesFromPhoto),
             _ => None,

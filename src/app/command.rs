@@ -38,6 +38,12 @@ pub enum Command {
     StartFromPosterior,
     /// Begin at samples of the prior.
     StartFromPrior,
+    /// Refine wherever it is faster.
+    SolveWhereFaster,
+    /// Refine on the CPU.
+    SolveOnCpu,
+    /// Refine on the graphics processor.
+    SolveOnGpu,
     /// Fewer starts.
     FewerStarts,
     /// More starts.
@@ -129,7 +135,7 @@ impl Menu {
 
 impl Command {
     /// All commands, in the order of menus and palette.
-    pub const ALL: [Self; 44] = [
+    pub const ALL: [Self; 47] = [
         Self::OpenPicture,
         Self::Paste,
         Self::TreatAsDrawing,
@@ -148,6 +154,9 @@ impl Command {
         Self::StartFromPrior,
         Self::FewerStarts,
         Self::MoreStarts,
+        Self::SolveWhereFaster,
+        Self::SolveOnCpu,
+        Self::SolveOnGpu,
         Self::BetterSolution,
         Self::WorseSolution,
         Self::FollowBest,
@@ -195,6 +204,9 @@ impl Command {
             Self::ToggleRefine => "Refine by itself",
             Self::StartFromPosterior => "Begin at the posterior",
             Self::StartFromPrior => "Begin at the prior",
+            Self::SolveWhereFaster => "Refine where it is faster",
+            Self::SolveOnCpu => "Refine on the CPU",
+            Self::SolveOnGpu => "Refine on the graphics processor",
             Self::FewerStarts => "Fewer starts",
             Self::MoreStarts => "More starts",
             Self::BetterSolution => "Better solution",
@@ -247,6 +259,13 @@ impl Command {
                 "Begin at samples of the encoder's posterior: close to the input from the start."
             }
             Self::StartFromPrior => "Begin at samples of the prior N(0, I): more different, and slower to come close.",
+            Self::SolveWhereFaster => {
+                "Measure for a moment whether the CPU or the graphics processor refines faster, and remember it."
+            }
+            Self::SolveOnCpu => "Refine on the CPU; the search starts again.",
+            Self::SolveOnGpu => {
+                "Refine on the graphics processor, or on the CPU where that fails; the search starts again."
+            }
             Self::FewerStarts => "Search from fewer starts: each step is faster.",
             Self::MoreStarts => "Search from more starts: each step is slower, and more is found.",
             Self::BetterSolution => "Choose the solution that explains the input a little better.",
@@ -320,6 +339,7 @@ impl Command {
             Self::ChooseX | Self::ChooseY | Self::ChooseGenerator | Self::ChoosePlace => None,
             Self::ResumeTraining | Self::AnotherTraining => None,
             Self::ToggleRefine | Self::StartFromPosterior | Self::StartFromPrior => None,
+            Self::SolveWhereFaster | Self::SolveOnCpu | Self::SolveOnGpu => None,
         }
     }
 
@@ -337,9 +357,18 @@ impl Command {
             }
             Self::WorseSolution | Self::FollowBest | Self::ResetDirections | Self::ToggleRefine => Menu::Search,
             Self::StartFromPosterior | Self::StartFromPrior | Self::FewerStarts | Self::MoreStarts => Menu::Search,
+            Self::SolveWhereFaster | Self::SolveOnCpu | Self::SolveOnGpu => Menu::Search,
             Self::CompareDifference | Self::CompareHeat | Self::CompareSplit | Self::ToggleSmooth => Menu::View,
             Self::ToggleTheme | Self::ScaleUp | Self::ScaleDown | Self::ScaleReset => Menu::View,
             Self::Palette | Self::Shortcuts => Menu::Help,
+        }
+    }
+
+    /// The part of its menu that opens by itself, if it is in one.
+    pub fn submenu(self) -> Option<&'static str> {
+        match self {
+            Self::SolveWhereFaster | Self::SolveOnCpu | Self::SolveOnGpu => Some("Device"),
+            _ => None,
         }
     }
 
