@@ -98,7 +98,7 @@ impl Assembly<'_> {
             domain_y: recipe.domain_y.clone(),
             loss: loss_of(perceptual),
             y_kind: recipe.y_kind,
-            preparation: recipe.plain_preparation(prior.config.size),
+            preparation: recipe.plain_preparation(mapping.config.size),
             training: abouts.clone().flat_map(|about| about.training.clone()).collect(),
             held_out,
             licence: licences.join("; "),

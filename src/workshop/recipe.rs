@@ -146,12 +146,17 @@ impl Recipe {
         Folder::of(out).recipe().ok()
     }
 
-    /// Rows and columns of all pictures: those of the generator, where there is one.
+    /// Rows and columns of the pictures that are learned from: those of the generator, where there is one.
     pub(super) fn side(&self) -> Result<usize> {
         match &self.prior {
             Prior::Train(_) => Ok(self.size),
-            Prior::File(path) => Ok(Part::<GeneratorConfig>::open(path, &Device::Cpu)?.config.size),
+            Prior::File(path) => Ok(self.mapped(&Part::<GeneratorConfig>::open(path, &Device::Cpu)?.config)),
         }
+    }
+
+    /// The size of T for a generator; what is drawn in another is brought to it by T's sampler.
+    fn mapped(&self, generator: &GeneratorConfig) -> usize {
+        if [32, 64].contains(&generator.size) { generator.size } else { self.size }
     }
 
     fn images(&self, domain: Domain) -> Result<Option<ImageSet>> {
@@ -237,7 +242,9 @@ impl Recipe {
 
     /// The settings of T's training: NAM, as the first model's.
     pub(super) fn mapping_settings(&self, generator: &GeneratorConfig, loss: LossConfig) -> NamSettings {
-        let GeneratorConfig { channels: inputs, size, .. } = *generator;
+        let size = self.mapped(generator);
+        let source = if size == generator.size { 0 } else { generator.size };
+        let (inputs, outputs) = (generator.channels, self.channels());
         NamSettings {
             seed: self.seed,
             steps: self.steps_of(1, 1000, 1800),
@@ -247,7 +254,7 @@ impl Recipe {
             start_deviation: 1.0,
             // Else T explains every drawing by the darkest thing that has its outline.
             contrast: (self.y_kind == YKind::Edges).then_some(Contrast { least: 0.05, most: 0.25 }),
-            mapping: MappingConfig { width: 16, inputs, outputs: self.channels(), size, skip: false, source: 0 },
+            mapping: MappingConfig { width: 16, inputs, outputs, size, skip: false, source },
             loss,
             ..NamSettings::default()
         }
@@ -260,7 +267,7 @@ impl Recipe {
         mapping: &MappingConfig,
         loss: LossConfig,
     ) -> VaeNamSettings {
-        let GeneratorConfig { latent, size, .. } = *generator;
+        let (latent, size) = (generator.latent, mapping.size);
         VaeNamSettings {
             seed: self.seed,
             steps: self.steps_of(2, 1000, 1800),
