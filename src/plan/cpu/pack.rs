@@ -4,7 +4,7 @@ use super::super::layout::LANES;
 use super::geometry::{Tap, View};
 use crate::ops::simd::tiles::{Kernels, kernels};
 use crate::ops::simd::transform::kernel_matrix;
-use crate::ops::simd::wide::{Wide, Work, run, transpose};
+use crate::ops::simd::wide::{Work, run, transpose};
 use crate::ops::simd::{Floats, Simd};
 use crate::ops::{ConvSpec, threads};
 
@@ -139,12 +139,10 @@ impl Source<'_> {
 
     /// Packs the kernels in several orders, reading them once.
     pub fn pack(&self, units: &[Unit], destinations: Vec<Destination>) {
-        let matrices: Vec<Vec<[f32; 3]>> = destinations
+        let matrices: Vec<Vec<[f64; 3]>> = destinations
             .iter()
             .map(|destination| match destination.what {
-                What::Winograd(_, points, taps) => {
-                    kernel_matrix(points, taps).iter().map(|row| row.map(|value| value as f32)).collect()
-                }
+                What::Winograd(_, points, taps) => kernel_matrix(points, taps),
                 _ => Vec::new(),
             })
             .collect();
@@ -165,7 +163,7 @@ impl Source<'_> {
 }
 
 /// One unit's part of a destination: the order, the transform of the kernels if there is one, and the floats.
-type Piece<'a> = (What<'a>, &'a [[f32; 3]], &'a mut [f32]);
+type Piece<'a> = (What<'a>, &'a [[f64; 3]], &'a mut [f32]);
 
 /// Packing the kernels of one unit.
 struct Packing<'a, 'b> {
@@ -204,9 +202,9 @@ impl Work for Packing<'_, '_> {
                         for (v, view) in views.iter().enumerate() {
                             let place = ((v * inputs + input) * blocks + b, views.len() * inputs * blocks);
                             match (matrix.len(), view.indices.len()) {
-                                (6, 9) => transformed::<S, 6, 3>(values, &view.indices, matrix, place, to),
-                                (5, 4) => transformed::<S, 5, 2>(values, &view.indices, matrix, place, to),
-                                _ => transformed::<S, 3, 2>(values, &view.indices, matrix, place, to),
+                                (6, 9) => transformed::<6, 3>(values, &view.indices, matrix, place, to),
+                                (5, 4) => transformed::<5, 2>(values, &view.indices, matrix, place, to),
+                                _ => transformed::<3, 2>(values, &view.indices, matrix, place, to),
                             }
                         }
                     }
@@ -216,31 +214,32 @@ impl Work for Packing<'_, '_> {
     }
 }
 
-/// Transforms the taps of one channel to vectors from a place on, a step apart.
+/// Transforms the taps of one channel, in double precision, to vectors from a place on, a step apart.
 #[inline(always)]
-fn transformed<S: Simd, const POINTS: usize, const R: usize>(
+fn transformed<const POINTS: usize, const R: usize>(
     taps: &[[f32; LANES]],
     indices: &[usize],
-    matrix: &[[f32; 3]],
+    matrix: &[[f64; 3]],
     (at, step): (usize, usize),
     to: &mut [[f32; LANES]],
 ) {
-    let mut half = [[Wide::<S>::splat(0.0); R]; POINTS];
-    for x in 0..R {
-        for (half, point) in half.iter_mut().zip(matrix) {
-            half[x] = Wide::load(&taps[indices[x]]).multiply(Wide::splat(point[0]));
-            for y in 1..R {
-                half[x] = Wide::load(&taps[indices[y * R + x]]).times_plus(point[y], half[x]);
+    let mut half = [[[0f64; LANES]; R]; POINTS];
+    for (half, point) in half.iter_mut().zip(matrix) {
+        for (x, half) in half.iter_mut().enumerate() {
+            for (y, factor) in point.iter().enumerate().take(R) {
+                let taps = &taps[indices[y * R + x]];
+                half.iter_mut().zip(taps).for_each(|(sum, &tap)| *sum += factor * f64::from(tap));
             }
         }
     }
     for (y, half) in half.iter().enumerate() {
         for (x, point) in matrix.iter().enumerate().take(POINTS) {
-            let mut sum = half[0].multiply(Wide::splat(point[0]));
-            for (half, factor) in half.iter().zip(point).skip(1) {
-                sum = half.times_plus(*factor, sum);
+            let mut sum = [0f64; LANES];
+            for (half, factor) in half.iter().zip(point) {
+                sum.iter_mut().zip(half).for_each(|(sum, half)| *sum += factor * half);
             }
-            sum.store(&mut to[at + (y * POINTS + x) * step]);
+            let to = &mut to[at + (y * POINTS + x) * step];
+            to.iter_mut().zip(sum).for_each(|(to, sum)| *to = sum as f32);
         }
     }
 }
