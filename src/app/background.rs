@@ -1,8 +1,10 @@
 //! Work that may take long or block, each on a thread of its own; what comes of it arrives in the window's frame.
 
 use super::desktop::{Clipping, Desktop};
+use super::new_model::LOOK;
 use crate::data::{self, Preparation};
 use crate::engine::{Problem, Wake};
+use crate::workshop::{Domain, Recipe};
 use crate::{Picture, Result, export};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -43,6 +45,18 @@ pub enum Arrival {
     ModelPicked(PathBuf),
     /// A place for the export was picked.
     ExportPicked(PathBuf),
+    /// Folders with the pictures of a domain were picked.
+    FoldersPicked(Domain, Vec<PathBuf>),
+    /// The file of a generator was picked.
+    GeneratorPicked(PathBuf),
+    /// A place for a model was picked.
+    PlacePicked(PathBuf),
+    /// The pictures of a domain were read as this recipe has it, or not.
+    Looked(Domain, Box<Recipe>, Result<Vec<Arc<Picture>>, Problem>),
+    /// Whether there is an unfinished training for this model file.
+    Unfinished(PathBuf, Option<Box<Recipe>>),
+    /// Nothing that the window needs to know.
+    Nothing,
     /// A dialog was closed without an answer.
     Cancelled,
     /// A dialog failed.
@@ -72,23 +86,31 @@ impl Background {
     }
 
     fn start(&self, name: &str, work: impl FnOnce(&dyn Desktop) -> Arrival + Send + 'static) {
+        self.start_or(name, work, Arrival::DialogFailed);
+    }
+
+    /// The same, where a failure of the work itself is answered with `failed`.
+    fn start_or(
+        &self,
+        name: &str,
+        work: impl FnOnce(&dyn Desktop) -> Arrival + Send + 'static,
+        failed: impl Fn(Problem) -> Arrival + Send + Clone + 'static,
+    ) {
         let (sender, wake, desktop) = (self.sender.clone(), self.wake.clone(), self.desktop.clone());
         let finish = move |arrival| {
             // The window may be gone, and then nobody needs the answer.
             _ = sender.send(arrival);
             wake();
         };
-        let on_failure = finish.clone();
+        let (on_failure, broken) = (finish.clone(), failed.clone());
         let spawned = std::thread::Builder::new().name(format!("counterpart-{name}")).spawn(move || {
             let arrival = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| work(&*desktop)));
             finish(arrival.unwrap_or_else(|_| {
-                Arrival::DialogFailed(Problem::new("Something broke down in the background; please report this."))
+                broken(Problem::new("Something broke down in the background; please report this."))
             }));
         });
         if spawned.is_err() {
-            on_failure(Arrival::DialogFailed(Problem::new(
-                "The system gave no thread; close other programs and try again.",
-            )));
+            on_failure(failed(Problem::new("The system gave no thread; close other programs and try again.")));
         }
     }
 
@@ -129,19 +151,73 @@ impl Background {
         self.start("dialog", move |desktop| picked(desktop.pick_export(&name), Arrival::ExportPicked));
     }
 
+    /// Asks for the folders of a domain.
+    pub fn pick_folders(&self, domain: Domain) {
+        let heading = match domain {
+            Domain::X => "Pictures of X: what is to be found",
+            Domain::Y => "Pictures of Y: what a person will give",
+        };
+        self.start("dialog", move |desktop| {
+            picked(desktop.pick_folders(heading), |folders| Arrival::FoldersPicked(domain, folders))
+        });
+    }
+
+    /// Asks for the file of a generator.
+    pub fn pick_generator(&self) {
+        self.start("dialog", |desktop| picked(desktop.pick_generator(), Arrival::GeneratorPicked));
+    }
+
+    /// Asks where a model goes.
+    pub fn pick_place(&self, name: String) {
+        self.start("dialog", move |desktop| {
+            picked(desktop.pick_place(&name), |path| Arrival::PlacePicked(with_ending(path, "safetensors")))
+        });
+    }
+
+    /// Reads some pictures of a domain as the networks will see them.
+    pub fn look(&self, domain: Domain, recipe: Recipe) {
+        let of = recipe.clone();
+        let look = move |_: &dyn Desktop| {
+            let pictures = recipe.look(domain, LOOK).map(|pictures| pictures.into_iter().map(Arc::new).collect());
+            Arrival::Looked(domain, Box::new(recipe), pictures.map_err(Problem::from))
+        };
+        self.start_or("look", look, move |problem| Arrival::Looked(domain, Box::new(of.clone()), Err(problem)));
+    }
+
+    /// Looks for an unfinished training: of a model file, or the one that was under way last.
+    pub fn find_unfinished(&self, out: Option<PathBuf>) {
+        self.start("unfinished", move |desktop| match out.or_else(|| desktop.last_training()) {
+            Some(out) => {
+                let recipe = Recipe::of_training(&out).map(Box::new);
+                Arrival::Unfinished(out, recipe)
+            }
+            None => Arrival::Nothing,
+        });
+    }
+
+    /// Remembers a training by its model file, to be found after a restart, or that there is none.
+    pub fn remember_training(&self, out: Option<PathBuf>) {
+        self.start("remember", move |desktop| {
+            if let Err(error) = desktop.remember_training(out.as_deref()) {
+                log::warn!("{error}");
+            }
+            Arrival::Nothing
+        });
+    }
+
     /// Draws a grid and writes it.
     pub fn export(&self, path: PathBuf, grid: impl FnOnce() -> Picture + Send + 'static) {
         self.start("export", move |_| {
-            let path = with_png_ending(path);
+            let path = with_ending(path, "png");
             let written = export::write_png(&path, &grid());
             Arrival::Exported(written.map(|()| path).map_err(Problem::from))
         });
     }
 }
 
-fn picked(answer: Result<Option<PathBuf>>, arrival: fn(PathBuf) -> Arrival) -> Arrival {
+fn picked<T>(answer: Result<Option<T>>, arrival: impl FnOnce(T) -> Arrival) -> Arrival {
     match answer {
-        Ok(Some(path)) => arrival(path),
+        Ok(Some(answer)) => arrival(answer),
         Ok(None) => Arrival::Cancelled,
         Err(error) => Arrival::DialogFailed(error.into()),
     }
@@ -175,10 +251,10 @@ fn is_faint(picture: &Picture) -> bool {
     (dark as f32) < DARK_SHARE * (picture.width() * picture.height()) as f32
 }
 
-/// A path that ends in `.png`, whatever was typed.
-fn with_png_ending(path: PathBuf) -> PathBuf {
-    let is_png = path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("png"));
-    if is_png { path } else { Path::new(&format!("{}.png", path.display())).to_owned() }
+/// A path with an ending, whatever was typed.
+fn with_ending(path: PathBuf, wanted: &str) -> PathBuf {
+    let has_it = path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case(wanted));
+    if has_it { path } else { Path::new(&format!("{}.{wanted}", path.display())).to_owned() }
 }
 
 /// A copy of at most [`THUMBNAIL`] pixels a side, each the mean of those it stands for, transparency over white.
@@ -231,7 +307,7 @@ mod tests {
 
     #[test]
     fn exports_are_pngs() {
-        assert_eq!(with_png_ending("wall".into()), PathBuf::from("wall.png"));
-        assert_eq!(with_png_ending("wall.PNG".into()), PathBuf::from("wall.PNG"));
+        assert_eq!(with_ending("wall".into(), "png"), PathBuf::from("wall.png"));
+        assert_eq!(with_ending("wall.PNG".into(), "png"), PathBuf::from("wall.PNG"));
     }
 }

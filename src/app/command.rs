@@ -1,8 +1,6 @@
 //! The one list of what a person can do: menus, shortcuts, the palette and the tests all read it.
 
-use super::state::{Comparison, Phase, STARTS, State};
-use crate::data::Treatment;
-use crate::engine::{SolveDevice, StartFrom};
+use super::new_model::Page;
 use eframe::egui::{Key, KeyboardShortcut, Modifiers};
 
 /// Something the window can do.
@@ -20,6 +18,8 @@ pub enum Command {
     OpenModel,
     /// Write the wall as a PNG.
     ExportWall,
+    /// Open the page on which a model is trained.
+    NewModel,
     /// Close the window.
     Quit,
     /// Draw samples, then refine if wanted.
@@ -62,6 +62,30 @@ pub enum Command {
     CompareHeat,
     /// Compare across a divider.
     CompareSplit,
+    /// Leave the page on which a model is trained.
+    BackToCounterparts,
+    /// Choose the folders of X.
+    ChooseX,
+    /// Choose the folders of Y.
+    ChooseY,
+    /// Choose a generator that is there.
+    ChooseGenerator,
+    /// Choose where the model goes.
+    ChoosePlace,
+    /// Train the model.
+    StartTraining,
+    /// Hold the training.
+    PauseTraining,
+    /// Go on training.
+    ContinueTraining,
+    /// End the training.
+    StopTraining,
+    /// Use the model that is being trained, as it is.
+    TryTraining,
+    /// Go on with a training that was stopped or broke off.
+    ResumeTraining,
+    /// Choose the settings of another training.
+    AnotherTraining,
     /// Blend pixels or show them.
     ToggleSmooth,
     /// Dark or light.
@@ -85,6 +109,8 @@ pub enum Menu {
     File,
     /// The search.
     Search,
+    /// The training of a model.
+    Training,
     /// What is shown and how.
     View,
     /// Help.
@@ -93,13 +119,14 @@ pub enum Menu {
 
 impl Menu {
     /// All menus, in their order.
-    pub const ALL: [Self; 4] = [Self::File, Self::Search, Self::View, Self::Help];
+    pub const ALL: [Self; 5] = [Self::File, Self::Search, Self::Training, Self::View, Self::Help];
 
     /// What the menu is called.
     pub fn label(self) -> &'static str {
         match self {
             Self::File => "File",
             Self::Search => "Search",
+            Self::Training => "Training",
             Self::View => "View",
             Self::Help => "Help",
         }
@@ -108,13 +135,14 @@ impl Menu {
 
 impl Command {
     /// All commands, in the order of menus and palette.
-    pub const ALL: [Self; 34] = [
+    pub const ALL: [Self; 47] = [
         Self::OpenPicture,
         Self::Paste,
         Self::TreatAsDrawing,
         Self::TreatAsPhoto,
         Self::OpenModel,
         Self::ExportWall,
+        Self::NewModel,
         Self::Quit,
         Self::Start,
         Self::Pause,
@@ -133,6 +161,18 @@ impl Command {
         Self::WorseSolution,
         Self::FollowBest,
         Self::ResetDirections,
+        Self::ChooseX,
+        Self::ChooseY,
+        Self::ChooseGenerator,
+        Self::ChoosePlace,
+        Self::StartTraining,
+        Self::PauseTraining,
+        Self::ContinueTraining,
+        Self::StopTraining,
+        Self::TryTraining,
+        Self::ResumeTraining,
+        Self::AnotherTraining,
+        Self::BackToCounterparts,
         Self::CompareDifference,
         Self::CompareHeat,
         Self::CompareSplit,
@@ -154,6 +194,7 @@ impl Command {
             Self::TreatAsPhoto => "Treat as photograph",
             Self::OpenModel => "Open model…",
             Self::ExportWall => "Export wall…",
+            Self::NewModel => "New model…",
             Self::Quit => "Quit",
             Self::Start => "Find counterparts",
             Self::Pause => "Pause",
@@ -172,6 +213,18 @@ impl Command {
             Self::WorseSolution => "Worse solution",
             Self::FollowBest => "Follow the best solution",
             Self::ResetDirections => "Reset sliders",
+            Self::BackToCounterparts => "Back to counterparts",
+            Self::ChooseX => "Choose pictures of X…",
+            Self::ChooseY => "Choose pictures of Y…",
+            Self::ChooseGenerator => "Use an existing generator…",
+            Self::ChoosePlace => "Choose where the model goes…",
+            Self::StartTraining => "Start training",
+            Self::PauseTraining => "Pause training",
+            Self::ContinueTraining => "Continue training",
+            Self::StopTraining => "Stop training",
+            Self::TryTraining => "Try the model now",
+            Self::ResumeTraining => "Resume training",
+            Self::AnotherTraining => "Set up another model",
             Self::CompareDifference => "Compare by difference",
             Self::CompareHeat => "Compare by heat map",
             Self::CompareSplit => "Compare across a divider",
@@ -194,6 +247,7 @@ impl Command {
             Self::TreatAsPhoto => "Take the picture for a photograph, and make its line drawing.",
             Self::OpenModel => "Use a model file.",
             Self::ExportWall => "Write the input and its solutions as one labelled PNG.",
+            Self::NewModel => "Train a model on pictures of your own, or see how the training goes.",
             Self::Quit => "Close the window.",
             Self::Start => "Draw counterparts with the present seed, and refine them if that is switched on.",
             Self::Pause => "Hold refinement; nothing is lost.",
@@ -218,6 +272,18 @@ impl Command {
             Self::WorseSolution => "Choose the solution that explains the input a little worse.",
             Self::FollowBest => "Always show the solution of the lowest loss large.",
             Self::ResetDirections => "Bring all direction sliders back to the middle.",
+            Self::BackToCounterparts => "Leave this page; a training goes on meanwhile.",
+            Self::ChooseX => "Choose the folders with pictures of what is to be found.",
+            Self::ChooseY => "Choose the folders with pictures of what a person will give.",
+            Self::ChooseGenerator => "Take the generator from a file instead of training one.",
+            Self::ChoosePlace => "Choose the name of the model file that the training will write.",
+            Self::StartTraining => "Train the model; everything else can go on meanwhile.",
+            Self::PauseTraining => "Hold the training after the present step; nothing is lost.",
+            Self::ContinueTraining => "Go on after a pause.",
+            Self::StopTraining => "End the training after the present step; it can be resumed later.",
+            Self::TryTraining => "Use the model as it is now, while the training goes on.",
+            Self::ResumeTraining => "Go on with the training that was stopped or broke off.",
+            Self::AnotherTraining => "Go back to the settings for a model.",
             Self::CompareDifference => "Show where the reconstruction is darker and brighter than the input.",
             Self::CompareHeat => "Show how much the reconstruction differs from the input.",
             Self::CompareSplit => "Show the input left and the reconstruction right of a divider that can be moved.",
@@ -263,6 +329,15 @@ impl Command {
             Self::Shortcuts => Some(KeyboardShortcut::new(Modifiers::NONE, Key::F1)),
             Self::TreatAsDrawing => shifted(Key::D),
             Self::TreatAsPhoto => shifted(Key::P),
+            // The same keys as of the search: never both on one page.
+            Self::StartTraining => command(Key::Enter),
+            Self::PauseTraining | Self::ContinueTraining => command(Key::P),
+            Self::StopTraining => command(Key::Period),
+            Self::TryTraining => command(Key::R),
+            Self::NewModel => command(Key::N),
+            Self::BackToCounterparts => Some(KeyboardShortcut::new(Modifiers::NONE, Key::Escape)),
+            Self::ChooseX | Self::ChooseY | Self::ChooseGenerator | Self::ChoosePlace => None,
+            Self::ResumeTraining | Self::AnotherTraining => None,
             Self::ToggleRefine | Self::StartFromPosterior | Self::StartFromPrior => None,
             Self::SolveWhereFaster | Self::SolveOnCpu | Self::SolveOnGpu => None,
         }
@@ -272,7 +347,11 @@ impl Command {
     pub fn menu(self) -> Menu {
         match self {
             Self::OpenPicture | Self::Paste | Self::OpenModel | Self::ExportWall | Self::Quit => Menu::File,
-            Self::TreatAsDrawing | Self::TreatAsPhoto => Menu::File,
+            Self::TreatAsDrawing | Self::TreatAsPhoto | Self::NewModel => Menu::File,
+            Self::ChooseX | Self::ChooseY | Self::ChooseGenerator | Self::ChoosePlace => Menu::Training,
+            Self::StartTraining | Self::PauseTraining | Self::ContinueTraining => Menu::Training,
+            Self::StopTraining | Self::TryTraining | Self::ResumeTraining => Menu::Training,
+            Self::AnotherTraining | Self::BackToCounterparts => Menu::Training,
             Self::Start | Self::Pause | Self::Continue | Self::Stop | Self::Reroll | Self::BetterSolution => {
                 Menu::Search
             }
@@ -293,54 +372,16 @@ impl Command {
         }
     }
 
-    /// Whether it can be done now.
-    pub fn enabled(self, state: &State) -> bool {
-        let search = state.search.as_ref();
-        let phase = search.map(|search| search.phase);
-        let has_solutions = state.frame().is_some();
+    /// The page that it belongs to; `None` when it is of use on every page.
+    pub fn page(self) -> Option<Page> {
         match self {
-            Self::OpenPicture | Self::OpenModel => !state.in_dialog,
-            Self::ExportWall => has_solutions && !state.exporting && !state.in_dialog,
-            Self::Start | Self::Reroll => {
-                state.model.is_some() && state.input.as_ref().is_some_and(|input| input.y.is_some())
-            }
-            Self::TreatAsDrawing | Self::TreatAsPhoto => state.choices().is_some(),
-            Self::StartFromPosterior | Self::StartFromPrior => {
-                state.model.as_ref().is_some_and(|model| model.card.has_posterior)
-            }
-            Self::FewerStarts => state.model.is_some() && state.settings.starts > STARTS[0],
-            Self::MoreStarts => state.model.is_some() && state.settings.starts < STARTS[STARTS.len() - 1],
-            Self::ToggleRefine | Self::SolveWhereFaster | Self::SolveOnCpu | Self::SolveOnGpu => state.model.is_some(),
-            Self::Pause => phase == Some(Phase::Refining),
-            Self::Continue => has_solutions && search.is_some_and(|search| search.can_continue()),
-            Self::Stop => matches!(phase, Some(Phase::Refining | Phase::Paused)),
-            Self::BetterSolution => has_solutions && search.is_some_and(|search| search.rank(search.chosen) > 0),
-            Self::WorseSolution => search.is_some_and(|search| search.rank(search.chosen) + 1 < search.order.len()),
-            Self::FollowBest => search.is_some_and(|search| search.chosen_by_hand),
-            Self::ResetDirections => search.is_some_and(|search| search.is_scrubbed()),
-            Self::ScaleUp => state.settings.scale < 2.0,
-            Self::ScaleDown | Self::ScaleReset => state.settings.scale > 1.0,
-            _ => true,
-        }
-    }
-
-    /// Whether it is switched on, for commands that are a choice.
-    pub fn checked(self, state: &State) -> Option<bool> {
-        let settings = &state.settings;
-        match self {
-            Self::CompareDifference => Some(settings.comparison == Comparison::Difference),
-            Self::CompareHeat => Some(settings.comparison == Comparison::Heat),
-            Self::CompareSplit => Some(settings.comparison == Comparison::Split),
-            Self::ToggleSmooth => Some(settings.smooth),
-            Self::ToggleRefine => Some(settings.refine),
-            Self::StartFromPosterior => Some(settings.from == StartFrom::Posterior),
-            Self::StartFromPrior => Some(settings.from == StartFrom::Prior),
-            Self::SolveWhereFaster => Some(settings.device == SolveDevice::Auto),
-            Self::SolveOnCpu => Some(settings.device == SolveDevice::Cpu),
-            Self::SolveOnGpu => Some(settings.device == SolveDevice::Gpu),
-            Self::TreatAsDrawing => Some(state.choices()?.treatment == Treatment::Drawing),
-            Self::TreatAsPhoto => Some(state.choices()?.treatment == Treatment::EdgesFromPhoto),
-            _ => None,
+            Self::CompareDifference | Self::CompareHeat | Self::CompareSplit => Some(Page::Counterparts),
+            Self::TreatAsDrawing | Self::TreatAsPhoto | Self::ExportWall => Some(Page::Counterparts),
+            _ => match self.menu() {
+                Menu::Search => Some(Page::Counterparts),
+                Menu::Training => Some(Page::NewModel),
+                Menu::File | Menu::View | Menu::Help => None,
+            },
         }
     }
 }
@@ -356,20 +397,14 @@ mod tests {
             assert!(!Command::ALL[..i].contains(&command));
             for other in &Command::ALL[..i] {
                 assert_ne!(command.label(), other.label());
-                let never_both = [command, *other] == [Command::Continue, Command::Pause];
+                let other_pages = command.page().zip(other.page()).is_some_and(|(one, other)| one != other);
+                let never_both = other_pages
+                    || [command, *other] == [Command::Continue, Command::Pause]
+                    || [command, *other] == [Command::ContinueTraining, Command::PauseTraining];
                 let differ = command.shortcut().is_none() || command.shortcut() != other.shortcut();
                 assert!(never_both || differ, "{command:?} and {other:?}");
             }
         }
         assert!(Menu::ALL.into_iter().all(|menu| Command::ALL.iter().any(|command| command.menu() == menu)));
-    }
-
-    #[test]
-    fn without_a_model_there_is_nothing_to_search() {
-        let state = State::default();
-        let possible: Vec<_> =
-            Command::ALL.into_iter().filter(|c| c.menu() == Menu::Search && c.enabled(&state)).collect();
-        assert!(possible.is_empty(), "{possible:?}");
-        assert!(Command::OpenPicture.enabled(&state) && Command::Quit.enabled(&state));
     }
 }

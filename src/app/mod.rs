@@ -1,8 +1,10 @@
 //! The window: state, commands, panels, theme. It shows what the engine computes and never waits for it.
 
+mod available;
 mod background;
 pub mod command;
 pub mod desktop;
+pub mod new_model;
 mod panels;
 mod report;
 mod start;

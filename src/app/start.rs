@@ -217,6 +217,7 @@ fn parts(options: WindowOptions, begin: Instant) -> Parts {
     let engine_settings = EngineSettings { threads: options.threads };
     Parts {
         engine: Box::new(move |wake| Engine::start(engine_settings, wake)),
+        training: engine_settings,
         desktop: Arc::new(RealDesktop),
         models: given.into_iter().chain(others).collect(),
         picture: options.picture,

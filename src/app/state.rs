@@ -1,5 +1,6 @@
 //! What the window knows: plain values, changed by commands, arrivals and the engine's answers.
 
+use super::new_model::{NewModel, Page};
 use crate::Picture;
 use crate::data::{Crop, Facing, Fit, Preparation, Treatment};
 use crate::engine::{
@@ -297,6 +298,10 @@ pub struct Toast {
 /// Everything the window knows.
 #[derive(Default)]
 pub struct State {
+    /// What fills the window.
+    pub page: Page,
+    /// The page for a new model.
+    pub new_model: NewModel,
     /// Models to choose from.
     pub models: Vec<ModelChoice>,
     /// The model in use.

@@ -52,6 +52,8 @@ pub struct Tokens {
     pub error_faint: Color32,
     /// Loss curves other than the chosen one.
     pub curve: Color32,
+    /// Lines of a chart that are told apart by their names.
+    pub series: [Color32; 4],
     /// Shadows.
     pub shadow: Color32,
     /// What views of pictures add.
@@ -74,6 +76,12 @@ pub const DARK: Tokens = Tokens {
     error: Color32::from_rgb(0xff, 0x8f, 0x82),
     error_faint: Color32::from_rgb(0x3a, 0x20, 0x20),
     curve: Color32::from_rgb(0x4b, 0x52, 0x60),
+    series: [
+        Color32::from_rgb(0x7f, 0xb2, 0xff),
+        Color32::from_rgb(0xff, 0x8a, 0x4c),
+        Color32::from_rgb(0x6f, 0xd3, 0x9f),
+        Color32::from_rgb(0xd0, 0x9a, 0xff),
+    ],
     shadow: Color32::from_black_alpha(110),
     views: Colours {
         negative: [0x4d, 0x9b, 0xff, 0xff],
@@ -99,6 +107,12 @@ pub const LIGHT: Tokens = Tokens {
     error: Color32::from_rgb(0xb3, 0x26, 0x1e),
     error_faint: Color32::from_rgb(0xfd, 0xe8, 0xe6),
     curve: Color32::from_rgb(0xb9, 0xc0, 0xcb),
+    series: [
+        Color32::from_rgb(0x25, 0x5f, 0xd6),
+        Color32::from_rgb(0xc2, 0x4a, 0x10),
+        Color32::from_rgb(0x13, 0x7a, 0x50),
+        Color32::from_rgb(0x8a, 0x3f, 0xc2),
+    ],
     shadow: Color32::from_black_alpha(36),
     views: Colours {
         negative: [0x1f, 0x6f, 0xe0, 0xff],
@@ -213,6 +227,7 @@ mod tests {
             assert!(contrast(tokens.on_accent, tokens.accent) >= 4.5);
             assert!(contrast(tokens.error, tokens.error_faint) >= 4.5);
             assert!(contrast(tokens.accent, tokens.panel) >= 3.0);
+            assert!(tokens.series.into_iter().all(|colour| contrast(colour, tokens.canvas) >= 3.0));
             assert!(contrast(tokens.text, tokens.accent_faint) >= 7.0);
         }
     }

@@ -22,7 +22,8 @@ pub fn wait<T>(future: impl Future<Output = T>) -> T {
 /// # Errors
 /// When there is none, with a sentence.
 pub fn adapter() -> Result<wgpu::Adapter> {
-    let backends = wgpu::Backends::from_env().unwrap_or(wgpu::Backends::PRIMARY);
+    // OpenGL is left to the window, whose thread its context belongs to.
+    let backends = wgpu::Backends::from_env().unwrap_or(wgpu::Backends::PRIMARY) & wgpu::Backends::PRIMARY;
     let mut descriptor = wgpu::InstanceDescriptor::new_without_display_handle();
     descriptor.backends = backends;
     let mut adapters = wait(wgpu::Instance::new(descriptor).enumerate_adapters(backends));

@@ -1,15 +1,25 @@
-//! The loss curves of all starts.
+//! Loss curves: of all starts of a search, and of whatever else has losses.
 
 use crate::app::theme::{GAP, PICTURE_RADIUS, tokens};
 use crate::app::widgets::loss_text;
 use crate::engine::Frame;
-use eframe::egui::{self, Align2, Pos2, Rect, Role, Sense, Shape, Stroke, Vec2, WidgetInfo};
+use eframe::egui::{self, Align2, Color32, Pos2, Rect, Role, Sense, Shape, Stroke, Vec2, WidgetInfo};
 
-/// Draws the curves of a frame; the chosen start stands out. Losses are drawn on a logarithmic scale.
+/// One curve of a chart.
+pub struct Line<'a> {
+    /// Its values, evenly spread over the steps.
+    pub values: &'a [f32],
+    /// Its colour.
+    pub colour: Color32,
+    /// Its width, in points.
+    pub width: f32,
+    /// Whether its end is marked.
+    pub marked: bool,
+}
+
+/// Draws the curves of a frame; the chosen start stands out.
 pub fn show(ui: &mut egui::Ui, frame: Option<&Frame>, chosen: usize, size: Vec2) {
     let tokens = tokens(ui);
-    let (area, _) = ui.allocate_exact_size(size, Sense::hover());
-    let response = ui.interact(area, egui::Id::unique("curves"), Sense::hover());
     let best = frame.and_then(|frame| frame.solutions.iter().map(|solution| solution.loss).reduce(f32::min));
     let name = match (frame, best) {
         (Some(frame), Some(best)) => format!(
@@ -20,58 +30,80 @@ pub fn show(ui: &mut egui::Ui, frame: Option<&Frame>, chosen: usize, size: Vec2)
         ),
         _ => "Loss curves, empty".into(),
     };
-    response.widget_info(|| WidgetInfo::labeled(Role::Image, true, &name));
+    let losses = frame.map_or(&[][..], |frame| &frame.curves.losses);
+    let line = |start: usize| {
+        let (colour, width) = if start == chosen { (tokens.accent, 2.0) } else { (tokens.curve, 1.0) };
+        losses.get(start).map(|values| Line { values, colour, width, marked: start == chosen })
+    };
+    // The chosen one over all others.
+    let order = (0..losses.len()).filter(|&start| start != chosen).chain([chosen]);
+    let lines: Vec<_> = order.filter_map(line).collect();
+    chart(ui, "curves", &name, &lines, &format!("step {}", frame.map_or(0, |frame| frame.step)), size);
+}
+
+/// Draws curves over the same steps; on a logarithmic scale where all values are above zero.
+pub fn chart(ui: &mut egui::Ui, key: &str, name: &str, lines: &[Line<'_>], end: &str, size: Vec2) {
+    let tokens = tokens(ui);
+    let (area, _) = ui.allocate_exact_size(size, Sense::hover());
+    let response = ui.interact(area, egui::Id::unique(key), Sense::hover());
+    response.widget_info(|| WidgetInfo::labeled(Role::Image, true, name));
     let hairline = Stroke::new(1.0, tokens.line);
     ui.painter().rect(area, PICTURE_RADIUS, tokens.canvas, hairline, egui::StrokeKind::Inside);
     let plot = Rect::from_min_max(area.min + Vec2::new(GAP, GAP + 10.0), area.max - Vec2::new(GAP, GAP + 12.0));
-    let Some(scale) = frame.and_then(|frame| Scale::of(frame, plot)) else { return };
+    let Some(scale) = Scale::of(lines, plot) else { return };
     let painter = ui.painter_at(area);
-    for (_, losses) in scale.frame.curves.losses.iter().enumerate().filter(|&(start, _)| start != chosen) {
-        painter.add(Shape::line(scale.line(losses), Stroke::new(1.0, tokens.curve)));
-    }
-    if let Some(losses) = scale.frame.curves.losses.get(chosen) {
-        let line = scale.line(losses);
-        if let Some(&end) = line.last() {
-            painter.circle_filled(end, 3.0, tokens.accent);
+    for line in lines {
+        let points = scale.points(line.values);
+        if let Some(&end) = points.last().filter(|_| line.marked) {
+            painter.circle_filled(end, line.width + 1.0, line.colour);
         }
-        painter.add(Shape::line(line, Stroke::new(2.0, tokens.accent)));
+        painter.add(Shape::line(points, Stroke::new(line.width, line.colour)));
     }
     let font = egui::TextStyle::Small.resolve(ui.style());
     let text = |at: Pos2, align, text: String| _ = painter.text(at, align, text, font.clone(), tokens.muted);
     text(area.left_top() + Vec2::new(GAP, 4.0), Align2::LEFT_TOP, loss_text(scale.high));
     text(area.left_bottom() + Vec2::new(GAP, -4.0), Align2::LEFT_BOTTOM, loss_text(scale.low));
-    text(area.right_bottom() + Vec2::new(-GAP, -4.0), Align2::RIGHT_BOTTOM, format!("step {}", scale.frame.step));
+    text(area.right_bottom() + Vec2::new(-GAP, -4.0), Align2::RIGHT_BOTTOM, end.to_owned());
 }
 
-/// From steps and losses to points.
-struct Scale<'a> {
-    frame: &'a Frame,
+/// From values to points.
+struct Scale {
     plot: Rect,
     low: f32,
     high: f32,
     points: usize,
+    logarithmic: bool,
 }
 
-impl<'a> Scale<'a> {
-    fn of(frame: &'a Frame, plot: Rect) -> Option<Self> {
-        let all = || frame.curves.losses.iter().flatten().copied().filter(|loss| loss.is_finite() && *loss > 0.0);
+impl Scale {
+    fn of(lines: &[Line<'_>], plot: Rect) -> Option<Self> {
+        let all = || lines.iter().flat_map(|line| line.values).copied().filter(|value| value.is_finite());
         let (low, high) = (all().reduce(f32::min)?, all().reduce(f32::max)?);
-        let points = frame.curves.losses.first()?.len();
-        Some(Self { frame, plot, low, high: high.max(low * 1.001), points })
+        let points = lines.iter().map(|line| line.values.len()).max()?;
+        let logarithmic = low > 0.0;
+        let high = if logarithmic { high.max(low * 1.001) } else { high.max(low + 1e-6) };
+        Some(Self { plot, low, high, points, logarithmic })
     }
 
-    fn line(&self, losses: &[f32]) -> Vec<Pos2> {
-        // The plot grows with the search until it holds ten points, so that the first steps are not a blur.
+    /// How high a value is, from 0 to 1.
+    fn height(&self, value: f32) -> f32 {
+        if self.logarithmic {
+            (value / self.low).ln() / (self.high / self.low).ln()
+        } else {
+            (value - self.low) / (self.high - self.low)
+        }
+    }
+
+    fn points(&self, values: &[f32]) -> Vec<Pos2> {
+        // The plot grows until it holds ten points, so that the first steps are not a blur.
         let last = self.points.saturating_sub(1).max(10) as f32;
-        let height = (self.high / self.low).ln();
-        losses
+        values
             .iter()
             .enumerate()
-            .filter(|(_, loss)| loss.is_finite() && **loss > 0.0)
-            .map(|(i, loss)| {
+            .filter(|(_, value)| value.is_finite())
+            .map(|(i, &value)| {
                 let x = egui::lerp(self.plot.x_range(), i as f32 / last);
-                let y = egui::remap((loss / self.low).ln(), 0.0..=height, self.plot.bottom()..=self.plot.top());
-                Pos2::new(x, y)
+                Pos2::new(x, egui::lerp(self.plot.bottom()..=self.plot.top(), self.height(value)))
             })
             .collect()
     }
@@ -80,18 +112,29 @@ impl<'a> Scale<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::{Curves, JobId};
+
+    fn inside(curves: &[Vec<f32>]) -> Vec<Vec<Pos2>> {
+        let line = |values| Line { values, colour: Color32::PLACEHOLDER, width: 1.0, marked: false };
+        let lines: Vec<_> = curves.iter().map(|values| line(values.as_slice())).collect();
+        let plot = Rect::from_min_max(Pos2::new(10.0, 20.0), Pos2::new(110.0, 70.0));
+        let scale = Scale::of(&lines, plot).unwrap();
+        let points: Vec<_> = curves.iter().map(|values| scale.points(values)).collect();
+        assert!(points.iter().flatten().all(|&point| plot.expand(0.01).contains(point)), "{points:?}");
+        points
+    }
 
     #[test]
     fn curves_stay_inside_the_plot() {
-        let losses = vec![(0..100).map(|i| 1.0 / (i + 1) as f32).collect(), vec![0.5; 100]];
-        let curves = Curves { stride: 1, losses };
-        let frame = Frame { job: JobId::new(), step: 99, steps_per_second: 0.0, solutions: Vec::new(), curves };
-        let plot = Rect::from_min_max(Pos2::new(10.0, 20.0), Pos2::new(110.0, 70.0));
-        let scale = Scale::of(&frame, plot).unwrap();
-        for losses in &frame.curves.losses {
-            assert!(scale.line(losses).into_iter().all(|point| plot.expand(0.01).contains(point)));
-        }
-        assert_eq!(scale.line(&frame.curves.losses[0])[0].y, plot.top(), "the highest loss is at the top");
+        let points = inside(&[(0..100).map(|i| 1.0 / (i + 1) as f32).collect(), vec![0.5; 100]]);
+        assert_eq!(points[0][0].y, 20.0, "the highest loss is at the top");
+    }
+
+    #[test]
+    fn losses_below_zero_and_constant_ones_are_drawn_too() {
+        let points = inside(&[vec![-1.0, 0.0, 1.0], vec![f32::NAN, 0.0, f32::INFINITY]]);
+        assert_eq!(points[0].iter().map(|point| point.y).collect::<Vec<_>>(), [70.0, 45.0, 20.0]);
+        assert_eq!(points[1].len(), 1);
+        inside(&[vec![0.0; 3]]);
+        inside(&[vec![2.0; 3]]);
     }
 }

@@ -1,6 +1,7 @@
 //! What lies over the window: messages, the palette, the page of shortcuts, and the veil while a file hovers.
 
 use crate::app::command::Command;
+use crate::app::new_model::Page;
 use crate::app::state::Toast;
 use crate::app::theme::{GAP, MARGIN, tokens};
 use crate::app::widgets::{Action, Scene, caption, heading};
@@ -175,15 +176,19 @@ fn line(ui: &mut egui::Ui, what: &str, keys: &str) {
     });
 }
 
-/// A veil over the window that says a picture can be let go anywhere.
-pub fn veil(ui: &egui::Ui) {
+/// A veil over the window that says what can be let go anywhere.
+pub fn veil(ui: &egui::Ui, page: Page) {
     let tokens = tokens(ui);
     let screen = ui.ctx().content_rect();
     let painter = ui.ctx().layer_painter(egui::LayerId::new(egui::Order::Foreground, egui::Id::unique("veil")));
     painter.rect_filled(screen, 0.0, tokens.canvas.gamma_multiply(0.82));
     painter.rect_stroke(screen.shrink(6.0), 10.0, egui::Stroke::new(2.0, tokens.accent), egui::StrokeKind::Inside);
     let font = egui::FontId::proportional(22.0);
-    let text = painter.layout_no_wrap("Drop the picture anywhere".to_owned(), font, tokens.text);
+    let text = match page {
+        Page::Counterparts => "Drop the picture anywhere",
+        Page::NewModel => "Drop the folder of pictures anywhere",
+    };
+    let text = painter.layout_no_wrap(text.to_owned(), font, tokens.text);
     let plate = egui::Rect::from_center_size(screen.center(), text.size() + Vec2::new(48.0, 32.0));
     painter.rect(plate, 10.0, tokens.panel, egui::Stroke::new(1.0, tokens.accent), egui::StrokeKind::Inside);
     painter.galley(plate.center() - text.size() / 2.0, text, tokens.text);

@@ -1,26 +1,46 @@
 //! The line at the bottom: what goes on, and what draws the window.
 
+use crate::app::command::Command;
+use crate::app::new_model::Page;
 use crate::app::state::{Phase, State};
-use crate::app::theme::tokens;
-use crate::app::widgets::caption;
+use crate::app::theme::{GAP, tokens};
+use crate::app::widgets::{Action, Scene, caption, hint};
 use crate::engine::Ending;
-use eframe::egui::{self, RichText};
+use eframe::egui::{self, RichText, Vec2};
 
 /// From this width on, in points, the line has room for what draws the window.
 const WITH_RENDERER: f32 = 620.0;
 
 /// Draws the line.
-pub fn show(ui: &mut egui::Ui, state: &State) {
+pub fn show(ui: &mut egui::Ui, scene: &mut Scene<'_>) {
     ui.horizontal_centered(|ui| {
         ui.with_layout(egui::Layout::right_to_left(egui::Align::Center), |ui| {
             if ui.available_width() >= WITH_RENDERER {
-                caption(ui, &state.renderer);
+                caption(ui, &scene.state.renderer);
             }
+            training(ui, scene);
             ui.with_layout(egui::Layout::left_to_right(egui::Align::Center), |ui| {
-                let text = RichText::new(sentence(state)).small().color(tokens(ui).muted);
+                let text = RichText::new(sentence(scene.state)).small().color(tokens(ui).muted);
                 ui.add(egui::Label::new(text).truncate());
             });
         });
+    });
+}
+
+/// A training that goes on while its page is not shown; brings the page back.
+fn training(ui: &mut egui::Ui, scene: &mut Scene<'_>) {
+    let new_model = &scene.state.new_model;
+    let Some(summary) = new_model.summary().filter(|_| scene.state.page != Page::NewModel) else { return };
+    let runs = new_model.is_active() && !new_model.is_paused();
+    let tokens = tokens(ui);
+    ui.scope(|ui| {
+        ui.spacing_mut().button_padding = Vec2::new(GAP, 1.0);
+        ui.spacing_mut().interact_size.y = 20.0;
+        let text = RichText::new(&summary).small().color(if runs { tokens.accent } else { tokens.text });
+        let response = ui.button(text).on_hover_text(hint(ui.ctx(), Command::NewModel));
+        if response.clicked() {
+            scene.actions.push(Action::Run(Command::NewModel));
+        }
     });
 }
 
@@ -37,6 +57,12 @@ pub fn sentence(state: &State) -> String {
     }
     if state.in_dialog {
         return "Waiting for the file dialog.".into();
+    }
+    if state.page == Page::NewModel {
+        return match state.new_model.summary() {
+            Some(summary) => format!("{summary}."),
+            None => state.new_model.missing().unwrap_or_else(|| "All is there: start the training.".into()),
+        };
     }
     if state.model.is_none() {
         return "No model yet: open a model file.".into();

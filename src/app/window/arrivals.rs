@@ -2,6 +2,7 @@
 
 use super::Window;
 use crate::app::background::Arrival;
+use crate::app::new_model::Page;
 use crate::app::state::{LoadedModel, ModelChoice, Phase};
 use crate::engine::{Event, JobId, Problem};
 use std::path::PathBuf;
@@ -33,6 +34,7 @@ impl Window {
         {
             search.scrub = Some(scrub);
         }
+        self.drain_training();
         for arrival in self.background.arrivals() {
             self.on_arrival(arrival);
         }
@@ -106,12 +108,19 @@ impl Window {
             }
             Arrival::PicturePicked(path) | Arrival::ModelPicked(path) => {
                 self.state.in_dialog = false;
+                self.state.page = Page::Counterparts;
                 self.read(&path);
             }
             Arrival::ExportPicked(path) => {
                 self.state.in_dialog = false;
                 self.export(path);
             }
+            other @ (Arrival::FoldersPicked(..)
+            | Arrival::GeneratorPicked(_)
+            | Arrival::PlacePicked(_)
+            | Arrival::Looked(..)
+            | Arrival::Unfinished(..)) => self.on_training_arrival(other),
+            Arrival::Nothing => {}
             Arrival::Cancelled => self.state.in_dialog = false,
             Arrival::DialogFailed(problem) => {
                 self.state.in_dialog = false;
@@ -137,6 +146,7 @@ impl Window {
         let line = text.lines().next().unwrap_or_default().trim();
         let path = PathBuf::from(line.strip_prefix("file://").unwrap_or(line));
         if path.is_absolute() {
+            self.state.page = Page::Counterparts;
             self.read(&path);
         } else {
             self.state.fail(Problem::new(

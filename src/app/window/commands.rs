@@ -3,6 +3,7 @@
 use super::Window;
 use crate::app::background::Background;
 use crate::app::command::Command;
+use crate::app::new_model::Page;
 use crate::app::state::{Comparison, STARTS};
 use crate::app::widgets::Action;
 use crate::data::Treatment;
@@ -65,12 +66,25 @@ impl Window {
             Command::ScaleUp => settings.scale = (settings.scale + 0.1).min(2.0),
             Command::ScaleDown => settings.scale = (settings.scale - 0.1).max(1.0),
             Command::ScaleReset => settings.scale = 1.0,
+            Command::NewModel
+            | Command::ChooseX
+            | Command::ChooseY
+            | Command::ChooseGenerator
+            | Command::ChoosePlace
+            | Command::StartTraining
+            | Command::PauseTraining
+            | Command::ContinueTraining
+            | Command::StopTraining
+            | Command::TryTraining
+            | Command::ResumeTraining
+            | Command::AnotherTraining
+            | Command::BackToCounterparts => self.run_training(command),
             Command::Palette => self.state.palette = Some(String::new()),
             Command::Shortcuts => self.state.shortcuts = true,
         }
     }
 
-    fn dialog(&mut self, open: impl FnOnce(&Background)) {
+    pub(super) fn dialog(&mut self, open: impl FnOnce(&Background)) {
         self.state.in_dialog = true;
         open(&self.background);
     }
@@ -120,7 +134,9 @@ impl Window {
     }
 
     pub(super) fn shortcuts(&mut self, ctx: &egui::Context) {
-        self.editing = ctx.text_edit_focused();
+        let was_editing = std::mem::replace(&mut self.editing, ctx.text_edit_focused());
+        // Escape closes a list or leaves a field first.
+        let escapes = !was_editing && !egui::Popup::is_any_open(ctx);
         if self.editing
             && ctx.input_mut(|input| Command::Paste.shortcut().is_some_and(|keys| input.consume_shortcut(&keys)))
         {
@@ -135,7 +151,8 @@ impl Window {
         commands.sort_by_key(|command| command.shortcut().is_none_or(|keys| !keys.modifiers.shift));
         for command in commands {
             let edits = [Command::BetterSolution, Command::WorseSolution, Command::ResetDirections].contains(&command);
-            let Some(keys) = command.shortcut().filter(|_| !(editing && edits)) else { continue };
+            let held_back = (editing && edits) || (command == Command::BackToCounterparts && !escapes);
+            let Some(keys) = command.shortcut().filter(|_| !held_back) else { continue };
             if command.enabled(&self.state) && ctx.input_mut(|input| input.consume_shortcut(&keys)) {
                 self.run(command, ctx);
             }
@@ -147,6 +164,7 @@ impl Window {
             Action::Run(command) => self.run(command, ctx),
             Action::UseModel(i) => {
                 if let Some(source) = self.state.models.get(i).map(|model| model.source.clone()) {
+                    self.state.page = Page::Counterparts;
                     self.load(source);
                 }
             }

@@ -1,5 +1,6 @@
 //! Where the panels are, for windows of every size.
 
+use crate::app::new_model::Page;
 use crate::app::panels;
 use crate::app::theme::{self, GAP, MARGIN, SECTION, tokens};
 use crate::app::widgets::{HEADING, Scene};
@@ -31,10 +32,7 @@ pub(super) fn lay_out(ui: &mut egui::Ui, scene: &mut Scene<'_>) {
     // rectangles of that size take a software driver longer than all the rest.
     let bar = |horizontal| Frame::new().inner_margin(Margin::symmetric(horizontal, 0));
     egui::Panel::top("bar").exact_size(46.0).frame(bar(MARGIN)).show(ui, |ui| panels::top_bar::show(ui, scene));
-    egui::Panel::bottom("status")
-        .exact_size(28.0)
-        .frame(bar(MARGIN))
-        .show(ui, |ui| panels::status::show(ui, scene.state));
+    egui::Panel::bottom("status").exact_size(28.0).frame(bar(MARGIN)).show(ui, |ui| panels::status::show(ui, scene));
     // What is scrolled goes to the very edge above and below; its own margin is scrolled with it. Scroll bars are in the
     // right margin.
     let scrolling = Frame::new().inner_margin(Margin { left: MARGIN, right: EDGE, top: 0, bottom: 0 });
@@ -45,6 +43,15 @@ pub(super) fn lay_out(ui: &mut egui::Ui, scene: &mut Scene<'_>) {
         scene.painter.fill(ui, area, tokens.canvas);
     };
     let width = ui.available_width();
+    if scene.state.page == Page::NewModel {
+        egui::CentralPanel::default().frame(scrolling).show(ui, |ui| {
+            fill(ui, scene);
+            // Settings and training are each scrolled by themselves.
+            let trains = scene.state.new_model.run.is_some();
+            ui.push_id(trains, |ui| scrolled(ui, |ui| panels::new_model::show(ui, scene)));
+        });
+        return;
+    }
     if width < theme::NARROW {
         egui::CentralPanel::default().frame(scrolling).show(ui, |ui| {
             fill(ui, scene);

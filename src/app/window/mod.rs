@@ -4,9 +4,11 @@ mod arrivals;
 mod commands;
 mod layout;
 mod requests;
+mod training;
 
 use super::background::Background;
 use super::desktop::Desktop;
+use super::new_model::{NewModel, Page};
 use super::panels;
 use super::report::{Observed, Reporter};
 use super::state::{ModelChoice, State};
@@ -14,7 +16,8 @@ use super::theme;
 use super::trial::{Trial, Wish};
 use super::widgets::Scene;
 use crate::Result;
-use crate::engine::{Engine, Wake};
+use crate::engine::training::Training;
+use crate::engine::{Engine, EngineSettings, Wake};
 use crate::gpu::Painter;
 use eframe::egui;
 use std::path::PathBuf;
@@ -28,6 +31,8 @@ const MESSAGE_TIME: Duration = Duration::from_secs(6);
 pub struct Parts {
     /// Starts the engine, given what wakes the window.
     pub engine: Box<dyn FnOnce(Wake) -> Result<Engine>>,
+    /// How a training uses the machine.
+    pub training: EngineSettings,
     /// Dialogs and clipboard.
     pub desktop: Arc<dyn Desktop>,
     /// Models to choose from; the first is loaded.
@@ -50,6 +55,10 @@ pub struct Parts {
 pub struct Window {
     state: State,
     engine: Engine,
+    /// The training under way.
+    training: Option<Training>,
+    training_settings: EngineSettings,
+    wake: Wake,
     background: Background,
     painter: Painter,
     reporter: Option<Reporter>,
@@ -78,7 +87,10 @@ impl Window {
         let measured = parts.report.is_some() || parts.trial.is_some();
         let mut window = Self {
             engine: (parts.engine)(wake.clone())?,
-            background: Background::new(parts.desktop, wake),
+            training: None,
+            training_settings: parts.training,
+            background: Background::new(parts.desktop, wake.clone()),
+            wake,
             painter: Painter::new(creation.wgpu_render_state.as_ref()),
             reporter: measured.then(|| Reporter::new(parts.report, parts.begin)),
             trial: parts.trial,
@@ -103,6 +115,11 @@ impl Window {
         &self.state
     }
 
+    /// The page for a new model, for tests.
+    pub fn new_model(&mut self) -> &mut NewModel {
+        &mut self.state.new_model
+    }
+
     fn apply_settings(&mut self, ctx: &egui::Context) {
         let wanted = (self.state.settings.dark, self.state.settings.scale);
         if self.applied != Some(wanted) {
@@ -120,7 +137,10 @@ impl Window {
         let (hovering, dropped) =
             ctx.input(|input| (!input.raw.hovered_files.is_empty(), input.raw.dropped_files.clone()));
         self.state.hovering = hovering;
-        if let Some(first) = dropped.first() {
+        if self.state.page == Page::NewModel {
+            let paths: Vec<_> = dropped.iter().map(|file| file.path()).collect();
+            self.take_folders(&paths);
+        } else if let Some(first) = dropped.first() {
             self.read(first.path());
             if dropped.len() > 1 {
                 self.state.tell(format!("One picture at a time: the first of {} was taken.", dropped.len()));
@@ -176,12 +196,13 @@ impl eframe::App for Window {
         layout::lay_out(ui, &mut scene);
         panels::overlays::show(ui, &mut scene);
         if self.state.hovering {
-            panels::overlays::veil(ui);
+            panels::overlays::veil(ui, self.state.page);
         }
         let ctx = ui.ctx().clone();
         for action in actions {
             self.act(action, &ctx);
         }
+        self.look_again();
         if let Some(reporter) = self.reporter.as_mut().filter(|_| self.state.is_refining()) {
             reporter.drawn();
         }

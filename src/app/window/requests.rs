@@ -2,6 +2,7 @@
 
 use super::Window;
 use crate::app::background::Arrived;
+use crate::app::new_model::Page;
 use crate::app::state::{Choices, Input, SearchView};
 use crate::app::wall_export::Wall;
 use crate::engine::{FindSettings, JobId, ModelSource, Request};
@@ -30,6 +31,7 @@ impl Window {
     pub(super) fn use_picture(&mut self, arrived: Arrived) {
         self.state.reading = None;
         self.refine_next = true;
+        self.state.page = Page::Counterparts;
         self.state.input = Some(Input {
             name: arrived.name,
             original: Some(arrived.picture),
