@@ -7,10 +7,11 @@ use counterpart::app::desktop::{Clipping, Desktop};
 use counterpart::app::state::{Comparison, ModelChoice, Phase, Settings};
 use counterpart::app::{Parts, Window};
 use counterpart::data::Treatment;
-use counterpart::engine::{Ending, Engine, ModelSource, NamMethod, StartFrom};
+use counterpart::engine::{Ending, Engine, ModelSource, NamMethod, SolveDevice, StartFrom};
 use counterpart::gpu::{self, Look, Mode, Painter};
 use counterpart::model_file::HeldOut;
 use counterpart::{Error, Picture, Result};
+use eframe::egui::accesskit::Role;
 use eframe::egui::{self, Key, Modifiers, Vec2};
 use egui_kittest::Harness;
 use egui_kittest::kittest::Queryable;
@@ -270,6 +271,30 @@ fn starts_and_where_they_begin_can_be_chosen_by_pointer_and_by_keyboard() {
     stage.press(Modifiers::NONE, Key::Space);
     assert_eq!(stage.harness.state().state().settings.from, StartFrom::Prior);
     stage.until("other samples", |stage| sampled(stage) && pictures(stage) != posterior);
+    stage.harness.check_accessibility();
+}
+
+#[test]
+fn the_device_that_refines_is_chosen_in_the_menu() {
+    let mut stage = Stage::usual();
+    stage.until("solutions", |stage| matches!(stage.phase(), Some(Phase::Over(_))));
+    let device = |stage: &Stage| stage.harness.state().state().settings.device;
+    let choose = |stage: &mut Stage, label: &str| {
+        stage.harness.get_by_role_and_label(Role::Button, "Search").click();
+        stage.harness.run_steps(3);
+        for entry in ["Device", label] {
+            stage.harness.get_by_label_contains(entry).click();
+            stage.harness.run_steps(3);
+        }
+    };
+    assert_eq!(device(&stage), SolveDevice::Auto);
+    // Whatever graphics processor there is, a software one in CI, or none: the search is refined.
+    choose(&mut stage, "Refine on the graphics processor");
+    assert_eq!(device(&stage), SolveDevice::Gpu);
+    stage.until("steps", |stage| stage.step() > 3);
+    choose(&mut stage, "Refine on the CPU");
+    assert_eq!(device(&stage), SolveDevice::Cpu);
+    stage.until("steps", |stage| stage.step() > 3);
     stage.harness.check_accessibility();
 }
 

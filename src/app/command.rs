@@ -2,7 +2,7 @@
 
 use super::state::{Comparison, Phase, STARTS, State};
 use crate::data::Treatment;
-use crate::engine::StartFrom;
+use crate::engine::{SolveDevice, StartFrom};
 use eframe::egui::{Key, KeyboardShortcut, Modifiers};
 
 /// Something the window can do.
@@ -38,6 +38,12 @@ pub enum Command {
     StartFromPosterior,
     /// Begin at samples of the prior.
     StartFromPrior,
+    /// Refine wherever it is faster.
+    SolveWhereFaster,
+    /// Refine on the CPU.
+    SolveOnCpu,
+    /// Refine on the graphics processor.
+    SolveOnGpu,
     /// Fewer starts.
     FewerStarts,
     /// More starts.
@@ -102,7 +108,7 @@ impl Menu {
 
 impl Command {
     /// All commands, in the order of menus and palette.
-    pub const ALL: [Self; 31] = [
+    pub const ALL: [Self; 34] = [
         Self::OpenPicture,
         Self::Paste,
         Self::TreatAsDrawing,
@@ -120,6 +126,9 @@ impl Command {
         Self::StartFromPrior,
         Self::FewerStarts,
         Self::MoreStarts,
+        Self::SolveWhereFaster,
+        Self::SolveOnCpu,
+        Self::SolveOnGpu,
         Self::BetterSolution,
         Self::WorseSolution,
         Self::FollowBest,
@@ -154,6 +163,9 @@ impl Command {
             Self::ToggleRefine => "Refine by itself",
             Self::StartFromPosterior => "Begin at the posterior",
             Self::StartFromPrior => "Begin at the prior",
+            Self::SolveWhereFaster => "Refine where it is faster",
+            Self::SolveOnCpu => "Refine on the CPU",
+            Self::SolveOnGpu => "Refine on the graphics processor",
             Self::FewerStarts => "Fewer starts",
             Self::MoreStarts => "More starts",
             Self::BetterSolution => "Better solution",
@@ -193,6 +205,13 @@ impl Command {
                 "Begin at samples of the encoder's posterior: close to the input from the start."
             }
             Self::StartFromPrior => "Begin at samples of the prior N(0, I): more different, and slower to come close.",
+            Self::SolveWhereFaster => {
+                "Measure for a moment whether the CPU or the graphics processor refines faster, and remember it."
+            }
+            Self::SolveOnCpu => "Refine on the CPU; the search starts again.",
+            Self::SolveOnGpu => {
+                "Refine on the graphics processor, or on the CPU where that fails; the search starts again."
+            }
             Self::FewerStarts => "Search from fewer starts: each step is faster.",
             Self::MoreStarts => "Search from more starts: each step is slower, and more is found.",
             Self::BetterSolution => "Choose the solution that explains the input a little better.",
@@ -245,6 +264,7 @@ impl Command {
             Self::TreatAsDrawing => shifted(Key::D),
             Self::TreatAsPhoto => shifted(Key::P),
             Self::ToggleRefine | Self::StartFromPosterior | Self::StartFromPrior => None,
+            Self::SolveWhereFaster | Self::SolveOnCpu | Self::SolveOnGpu => None,
         }
     }
 
@@ -258,9 +278,18 @@ impl Command {
             }
             Self::WorseSolution | Self::FollowBest | Self::ResetDirections | Self::ToggleRefine => Menu::Search,
             Self::StartFromPosterior | Self::StartFromPrior | Self::FewerStarts | Self::MoreStarts => Menu::Search,
+            Self::SolveWhereFaster | Self::SolveOnCpu | Self::SolveOnGpu => Menu::Search,
             Self::CompareDifference | Self::CompareHeat | Self::CompareSplit | Self::ToggleSmooth => Menu::View,
             Self::ToggleTheme | Self::ScaleUp | Self::ScaleDown | Self::ScaleReset => Menu::View,
             Self::Palette | Self::Shortcuts => Menu::Help,
+        }
+    }
+
+    /// The part of its menu that opens by itself, if it is in one.
+    pub fn submenu(self) -> Option<&'static str> {
+        match self {
+            Self::SolveWhereFaster | Self::SolveOnCpu | Self::SolveOnGpu => Some("Device"),
+            _ => None,
         }
     }
 
@@ -281,7 +310,7 @@ impl Command {
             }
             Self::FewerStarts => state.model.is_some() && state.settings.starts > STARTS[0],
             Self::MoreStarts => state.model.is_some() && state.settings.starts < STARTS[STARTS.len() - 1],
-            Self::ToggleRefine => state.model.is_some(),
+            Self::ToggleRefine | Self::SolveWhereFaster | Self::SolveOnCpu | Self::SolveOnGpu => state.model.is_some(),
             Self::Pause => phase == Some(Phase::Refining),
             Self::Continue => has_solutions && search.is_some_and(|search| search.can_continue()),
             Self::Stop => matches!(phase, Some(Phase::Refining | Phase::Paused)),
@@ -306,6 +335,9 @@ impl Command {
             Self::ToggleRefine => Some(settings.refine),
             Self::StartFromPosterior => Some(settings.from == StartFrom::Posterior),
             Self::StartFromPrior => Some(settings.from == StartFrom::Prior),
+            Self::SolveWhereFaster => Some(settings.device == SolveDevice::Auto),
+            Self::SolveOnCpu => Some(settings.device == SolveDevice::Cpu),
+            Self::SolveOnGpu => Some(settings.device == SolveDevice::Gpu),
             Self::TreatAsDrawing => Some(state.choices()?.treatment == Treatment::Drawing),
             Self::TreatAsPhoto => Some(state.choices()?.treatment == Treatment::EdgesFromPhoto),
             _ => None,

@@ -4,7 +4,7 @@ use super::desktop::RealDesktop;
 use super::state::{ModelChoice, STARTS, Settings};
 use super::trial::{Figures, Outcome, Trial};
 use super::window::{Parts, Window};
-use crate::engine::{Engine, EngineSettings, ModelSource};
+use crate::engine::{Engine, EngineSettings, ModelSource, SolveDevice};
 use crate::{Error, Result, gpu, model_file};
 use eframe::egui;
 use std::path::PathBuf;
@@ -27,6 +27,9 @@ pub struct WindowOptions {
     /// Threads for the computations; by default one core is left to the window.
     #[arg(long, value_name = "N")]
     pub threads: Option<usize>,
+    /// What refines: auto (the CPU or the graphics processor, whichever a short measurement finds faster), cpu or gpu.
+    #[arg(long, value_name = "DEVICE", default_value = "auto", value_parser = solve_device)]
+    pub device: SolveDevice,
     /// The seed of the first search.
     #[arg(long, default_value_t = 1)]
     pub seed: u64,
@@ -45,6 +48,16 @@ pub struct WindowOptions {
     /// Redraw all the time while refining, to measure frames.
     #[arg(long, hide = true)]
     pub animate: bool,
+}
+
+/// `--device`.
+fn solve_device(name: &str) -> Result<SolveDevice, String> {
+    match name {
+        "auto" => Ok(SolveDevice::Auto),
+        "cpu" => Ok(SolveDevice::Cpu),
+        "gpu" => Ok(SolveDevice::Gpu),
+        other => Err(format!("the window refines on auto, cpu or gpu, not on {other}")),
+    }
 }
 
 /// Opens the window and returns when it is closed.
@@ -207,7 +220,13 @@ fn parts(options: WindowOptions, begin: Instant) -> Parts {
         desktop: Arc::new(RealDesktop),
         models: given.into_iter().chain(others).collect(),
         picture: options.picture,
-        settings: Settings { seed: options.seed, dark, scale: f32::from(options.scale) / 100.0, ..Settings::default() },
+        settings: Settings {
+            seed: options.seed,
+            device: options.device,
+            dark,
+            scale: f32::from(options.scale) / 100.0,
+            ..Settings::default()
+        },
         report: options.report,
         begin,
         trial: None,

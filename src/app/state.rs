@@ -2,7 +2,9 @@
 
 use crate::Picture;
 use crate::data::{Crop, Facing, Fit, Preparation, Treatment};
-use crate::engine::{DIRECTIONS, Ending, Frame, JobId, ModelCard, ModelSource, Problem, ScrubFrame, StartFrom};
+use crate::engine::{
+    DIRECTIONS, Ending, Frame, JobId, ModelCard, ModelSource, Problem, ScrubFrame, SolveDevice, StartFrom,
+};
 use crate::model_file::HeldOut;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -42,6 +44,8 @@ pub struct Settings {
     pub from: StartFrom,
     /// The seed of the next search.
     pub seed: u64,
+    /// What refines it.
+    pub device: SolveDevice,
     /// Whether large pictures blend their pixels.
     pub smooth: bool,
     /// How y and its reconstruction are compared.
@@ -60,6 +64,7 @@ impl Default for Settings {
             starts: 16,
             from: StartFrom::Posterior,
             seed: 1,
+            device: SolveDevice::default(),
             smooth: true,
             comparison: Comparison::default(),
             split: 0.5,

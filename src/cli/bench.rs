@@ -5,7 +5,7 @@
 
 use super::options::{Compute, DeviceChoice, Json};
 use super::train::at_least_one;
-use super::{bench_ui, output};
+use super::{bench_scaling, bench_ui, output};
 use crate::data::{Augmentation, Images};
 use crate::model_file::{LossConfig, Network};
 use crate::nam::train::{Given, NamSettings, NamTrainer, Trainer, VaeNamSettings, VaeNamTrainer};
@@ -73,6 +73,8 @@ enum Case {
     TrainVaeNam,
     /// One step of DCGAN: critic, then generator
     TrainDcgan,
+    /// What a step of solving costs for each candidate: up to --batch candidates and --threads threads, 32 to 128 pixels
+    Scaling,
     /// The window itself: its start, at rest, and its frames while it refines --batch starts
     Ui,
 }
@@ -85,9 +87,12 @@ impl Bench {
         if self.case == Case::Ui {
             return bench_ui::run(self.batch, self.seconds, self.compute.threads, &self.json);
         }
+        if self.case == Case::Scaling {
+            return bench_scaling::run(self.batch, self.iterations, self.compute.threads, &self.json);
+        }
         let solves = matches!(self.case, Case::SolvePixel | Case::SolveVgg16 | Case::SolveStudent);
         let (device, place) = match self.compute.device {
-            DeviceChoice::Gpu if solves => self.compute.start_solving()?,
+            DeviceChoice::Gpu | DeviceChoice::GpuF16 if solves => self.compute.start_solving()?,
             _ => (self.compute.start()?, SolveOn::Tensors),
         };
         let adapter = match &place {
@@ -95,17 +100,10 @@ impl Bench {
             _ => None,
         };
         let mut step = self.case.prepare(self.batch, &device, &place)?;
-        let mut times = Vec::with_capacity(self.iterations);
-        for i in 0..WARM_UP + self.iterations {
-            let started = Instant::now();
+        let median = median_of(self.iterations, || {
             step()?;
-            device.synchronize()?;
-            if i >= WARM_UP {
-                times.push(started.elapsed().as_secs_f64());
-            }
-        }
-        times.sort_by(f64::total_cmp);
-        let median = (times[(times.len() - 1) / 2] + times[times.len() / 2]) / 2.0;
+            Ok(device.synchronize()?)
+        })?;
         let case = self.case.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default();
         let peak = process::peak_memory_mb();
         let work = self.case.multiply_adds().filter(|_| device.is_cpu() && adapter.is_none()).map(|each| {
@@ -118,6 +116,7 @@ impl Bench {
             "batch": self.batch,
             "threads": crate::ops::threads::count(),
             "device": match () {
+                () if self.compute.device == DeviceChoice::GpuF16 => "gpu-f16",
                 () if adapter.is_some() => "gpu",
                 () if device.is_cpu() => "cpu",
                 () if device.is_cuda() => "cuda",
@@ -144,12 +143,41 @@ impl Bench {
     }
 }
 
+/// The median time of a step in seconds, after some that are not counted.
+pub(super) fn median_of(iterations: usize, mut step: impl FnMut() -> Result<()>) -> Result<f64> {
+    let mut times = Vec::with_capacity(iterations);
+    for i in 0..WARM_UP + iterations {
+        let started = Instant::now();
+        step()?;
+        if i >= WARM_UP {
+            times.push(started.elapsed().as_secs_f64());
+        }
+    }
+    times.sort_by(f64::total_cmp);
+    Ok((times[(times.len() - 1) / 2] + times[times.len() / 2]) / 2.0)
+}
+
+/// G, T and the student of three levels at full width, for images of this size.
+pub(super) fn full_networks(size: usize, device: &Device) -> Result<NetworkSet> {
+    let generator = GeneratorConfig { size, ..GeneratorConfig::default() };
+    let mapping = MappingConfig { size, ..MappingConfig::default() };
+    Ok(NetworkSet {
+        generator: Arc::new(Generator::new(&generator, &Params::frozen(generator.initial_weights(SEED, device)?))?),
+        mapping: Arc::new(Mapping::new(&mapping, &Params::frozen(mapping.initial_weights(SEED, device)?))?),
+        encoder: None,
+        perceptual: Some(Arc::new(student(device)?)),
+        loss: LossConfig::perceptual(3),
+    })
+}
+
 impl Case {
-    /// Multiply-adds that the convolutions of a case have by definition, for one picture; not counted for training.
+    /// Multiply-adds that the convolutions of a case have by definition, for one picture: the forward passes, and as many
+    /// again for every gradient in a map or in kernels.
     fn multiply_adds(self) -> Option<f64> {
         let (g, t, e) = (104.63e6, 208.19e6, 105.45e6);
         let (vgg16, student) = (1_139.54e6, 39.52e6);
-        // Solving goes forward and back.
+        // A critic has one output instead of E's 200; the gradient in its pictures takes its first layer alone.
+        let (c, c_first) = (103.82e6, 3.15e6);
         match self {
             Self::Generator => Some(g),
             Self::Mapping => Some(t),
@@ -157,7 +185,11 @@ impl Case {
             Self::SolvePixel => Some(2.0 * (g + t)),
             Self::SolveVgg16 => Some(2.0 * (g + t + vgg16)),
             Self::SolveStudent => Some(2.0 * (g + t + student)),
-            Self::TrainMapping | Self::TrainVaeNam | Self::TrainDcgan | Self::Ui => None,
+            Self::TrainMapping => Some(2.0 * g + 3.0 * t),
+            Self::TrainVaeNam => Some(2.0 * g + 3.0 * t + 3.0 * e - c_first),
+            // On real and drawn pictures, and once more for the generator.
+            Self::TrainDcgan => Some(3.0 * g + 2.0 * (3.0 * c - c_first) + 2.0 * c),
+            Self::Scaling | Self::Ui => None,
         }
     }
 
@@ -234,7 +266,7 @@ impl Case {
                 let mut trainer = VaeNamTrainer::new(settings, given()?, device)?;
                 Box::new(move || trainer.step().map(drop))
             }
-            Self::Ui => return Err(crate::Error::new("The window is no step that could be repeated.")),
+            Self::Scaling | Self::Ui => return Err(Error::new("This is no single step that could be repeated.")),
             Self::TrainDcgan => {
                 let settings = prior::Settings {
                     method: prior::Method::Dcgan,
@@ -250,7 +282,7 @@ impl Case {
     }
 }
 
-fn normal(count: usize, seed: u64) -> Vec<f32> {
+pub(super) fn normal(count: usize, seed: u64) -> Vec<f32> {
     normal_values(&mut StdRng::seed_from_u64(seed), count, 0.0, 1.0)
 }
 

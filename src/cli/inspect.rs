@@ -48,19 +48,17 @@ impl Inspect {
             manifest.y_kind.name(),
             model.samples.len()
         ))?;
-        let count = |prefix: &str| model.weights().below(prefix).elements();
-        json.say(&format!(
-            "  generator   f = {}, nz = {latent}, {} values",
-            manifest.generator.width,
-            count(GeneratorConfig::PREFIX)
-        ))?;
-        json.say(&format!("  mapping     F = {}, {} values", manifest.mapping.width, count("mapping.")))?;
-        if let Some(encoder) = &manifest.encoder {
-            json.say(&format!("  encoder     f = {}, {} values", encoder.width, count("encoder.")))?;
+        let generator = values(&manifest.generator)?;
+        let mapping = values(&manifest.mapping)?;
+        let encoder = manifest.encoder.as_ref().map(values).transpose()?;
+        let perceptual = manifest.perceptual.as_ref().map(values).transpose()?;
+        json.say(&format!("  generator   f = {}, nz = {latent}, {generator} values", manifest.generator.width))?;
+        json.say(&format!("  mapping     F = {}, {mapping} values", manifest.mapping.width))?;
+        if let (Some(config), Some(values)) = (&manifest.encoder, encoder) {
+            json.say(&format!("  encoder     f = {}, {values} values", config.width))?;
         }
-        if let Some(perceptual) = &manifest.perceptual {
-            let levels = perceptual.levels();
-            json.say(&format!("  perceptual  {levels} levels, {} values", count(PerceptualConfig::PREFIX)))?;
+        if let (Some(config), Some(values)) = (&manifest.perceptual, perceptual) {
+            json.say(&format!("  perceptual  {} levels, {values} values", config.levels()))?;
         }
         json.say(&format!("  loss        {}", loss::format(&manifest.loss)))?;
         let held_out = &manifest.held_out;
@@ -74,7 +72,7 @@ impl Inspect {
         }
         let mut report = serde_json::to_value(manifest).because(|| "The manifest cannot be written as JSON.")?;
         report["samples"] = json!(model.samples.len());
-        report["values"] = json!(model.weights().elements());
+        report["values"] = json!(generator + mapping + encoder.unwrap_or(0) + perceptual.unwrap_or(0));
         json.write(&report)
     }
 
@@ -120,4 +118,9 @@ impl YKind {
             Self::Levelled => "levelled",
         }
     }
+}
+
+/// The values of a network.
+fn values(config: &impl Network) -> Result<usize> {
+    Ok(config.shapes()?.iter().map(|(_, shape)| shape.iter().product::<usize>()).sum())
 }

@@ -1,6 +1,7 @@
 //! The command line: one subcommand a file, everything that the window can do.
 
 mod bench;
+mod bench_scaling;
 mod bench_ui;
 mod data;
 mod evaluate;

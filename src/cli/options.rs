@@ -22,6 +22,8 @@ pub enum DeviceChoice {
     Metal,
     /// The graphics processor, for solving alone; through Vulkan, Metal or Direct3D 12, in every build.
     Gpu,
+    /// The same in half precision, where the adapter has it: less exact, and half the memory.
+    GpuF16,
 }
 
 impl DeviceChoice {
@@ -38,7 +40,7 @@ impl DeviceChoice {
         };
         match self {
             Self::Cpu => Ok(Device::Cpu),
-            Self::Gpu => Err(Error::new(
+            Self::Gpu | Self::GpuF16 => Err(Error::new(
                 "--device gpu is for solving alone (solve, sample --refine, bench solve-...); use --device cpu here.",
             )),
             Self::Cuda if !cfg!(feature = "cuda") => Err(missing("NVIDIA cards", "cuda")),
@@ -96,6 +98,7 @@ impl Compute {
         self.set_threads();
         match self.device {
             DeviceChoice::Gpu => Ok((Device::Cpu, SolveOn::gpu()?)),
+            DeviceChoice::GpuF16 => Ok((Device::Cpu, SolveOn::gpu_in_half()?)),
             DeviceChoice::Auto => {
                 let device = self.device.open()?;
                 let measured = if device.is_cpu() { SolveOn::Measured(Arc::default()) } else { SolveOn::Tensors };

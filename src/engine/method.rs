@@ -1,10 +1,11 @@
 //! The method as the engine uses it: a loaded model, and a search of starts with its directions.
 
-use super::protocol::{DIRECTIONS, FindSettings, ModelCard, ModelSource, Solution, StartFrom};
+use super::protocol::{DIRECTIONS, FindSettings, ModelCard, ModelSource, Solution, SolveDevice, StartFrom};
 use super::session::{Method, Step};
 use crate::model_file::{Model, embedded};
 use crate::nam::{
-    Candidates, Direction, Settle, SolveSettings, Solver, Starts, candidates, posterior_directions, starting_codes,
+    Candidates, Direction, Measured, Settle, SolveOn, SolveSettings, Solver, Starts, candidates, posterior_directions,
+    starting_codes,
 };
 use crate::{Error, Picture, Result};
 use candle_core::{Device, Tensor};
@@ -20,6 +21,10 @@ pub struct NamMethod {
     device: Device,
     model: Option<Arc<Model>>,
     search: Option<Search>,
+    /// The graphics processor that a person chose, once it is open.
+    gpu: Option<SolveOn>,
+    measured: Arc<Measured>,
+    notice: Option<String>,
 }
 
 /// What belongs to one y.
@@ -30,13 +35,34 @@ struct Search {
     /// What the starts look like, until the first step.
     samples: Option<Candidates>,
     solver: Option<Solver>,
+    solve_device: SolveDevice,
     directions: Vec<Direction>,
 }
 
 impl NamMethod {
     /// A method without a model, on a device.
     pub fn new(device: Device) -> Self {
-        Self { device, model: None, search: None }
+        Self { device, model: None, search: None, gpu: None, measured: Arc::default(), notice: None }
+    }
+
+    /// Where a search descends. A graphics processor that was lost is opened anew.
+    fn place(&mut self, device: SolveDevice) -> SolveOn {
+        match device {
+            SolveDevice::Cpu => SolveOn::Tensors,
+            SolveDevice::Auto => SolveOn::Measured(self.measured.clone()),
+            SolveDevice::Gpu => {
+                if self.gpu.as_ref().is_none_or(SolveOn::is_lost) {
+                    match SolveOn::gpu() {
+                        Ok(gpu) => self.gpu = Some(gpu),
+                        Err(error) => {
+                            self.notice = Some(format!("{error} The CPU computes instead."));
+                            self.gpu = None;
+                        }
+                    }
+                }
+                self.gpu.clone().unwrap_or_default()
+            }
+        }
     }
 
     fn model(&self) -> Result<Arc<Model>> {
@@ -77,7 +103,8 @@ impl Method for NamMethod {
         };
         let starts = starting_codes(&*model, &y, from, settings.starts, settings.seed)?;
         let samples = Some(candidates(&*model, &y, &starts)?);
-        self.search = Some(Search { y, starts, samples, solver: None, directions: Vec::new() });
+        self.search =
+            Some(Search { y, starts, samples, solver: None, solve_device: settings.device, directions: Vec::new() });
         Ok(())
     }
 
@@ -94,13 +121,22 @@ impl Method for NamMethod {
         let model = self.model()?;
         let search = self.search()?;
         if search.solver.is_none() {
-            search.solver = Some(Solver::new(model, &search.y, search.starts.clone(), solve_settings())?);
+            let device = search.solve_device;
+            let place = self.place(device);
+            let search = self.search()?;
+            search.solver = Some(Solver::on(model, &search.y, search.starts.clone(), solve_settings(), &place)?);
         }
+        let search = self.search()?;
         search.samples = None;
         let report = search.solver.as_mut().map(Solver::step).transpose()?;
         let report = report.ok_or_else(|| Error::new("There is no search; give a picture first."))?;
         let settled = report.settled.iter().all(|&settled| settled);
         Ok(Step { losses: report.losses, settled })
+    }
+
+    fn notice(&mut self) -> Option<String> {
+        let solver = self.search.as_mut().and_then(|search| search.solver.as_mut());
+        self.notice.take().or_else(|| solver?.take_notice())
     }
 
     fn solutions(&mut self) -> Result<Vec<Solution>> {

@@ -17,7 +17,7 @@ pub use mailbox::{Mailbox, Queue, Wake};
 pub use method::NamMethod;
 pub use protocol::{
     Curves, DIRECTIONS, Ending, Event, FindSettings, Frame, JobId, ModelCard, ModelSource, Problem, Request,
-    ScrubFrame, Solution, StartFrom,
+    ScrubFrame, Solution, SolveDevice, StartFrom,
 };
 pub use session::{Activity, Method, Session, Step};
 

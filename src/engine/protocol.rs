@@ -41,6 +41,18 @@ pub enum StartFrom {
     Prior,
 }
 
+/// What refines a search.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum SolveDevice {
+    /// The CPU or the graphics processor, whichever a short measurement finds faster.
+    #[default]
+    Auto,
+    /// The CPU.
+    Cpu,
+    /// The graphics processor.
+    Gpu,
+}
+
 /// How counterparts are looked for.
 #[derive(Clone, Debug, PartialEq)]
 pub struct FindSettings {
@@ -54,11 +66,14 @@ pub struct FindSettings {
     pub refine: bool,
     /// Steps after which refinement ends by itself.
     pub step_limit: usize,
+    /// What refines them.
+    pub device: SolveDevice,
 }
 
 impl Default for FindSettings {
     fn default() -> Self {
-        Self { starts: 16, from: StartFrom::Posterior, seed: 1, refine: true, step_limit: 500 }
+        let device = SolveDevice::default();
+        Self { starts: 16, from: StartFrom::Posterior, seed: 1, refine: true, step_limit: 500, device }
     }
 }
 
@@ -218,6 +233,13 @@ pub enum Event {
         job: JobId,
         /// Standard deviations of the posterior along its directions, the largest first; empty without an encoder.
         sigmas: Vec<f32>,
+    },
+    /// Something to know that ends nothing: that another device goes on with the search, and why.
+    Notice {
+        /// The search.
+        job: JobId,
+        /// What to tell the person.
+        sentence: String,
     },
     /// Refinement holds.
     Paused(JobId),

@@ -27,6 +27,10 @@ pub trait Method {
     fn step(&mut self) -> Result<Step>;
     /// The present solutions.
     fn solutions(&mut self) -> Result<Vec<Solution>>;
+    /// What there is to know of where it is computed, said once.
+    fn notice(&mut self) -> Option<String> {
+        None
+    }
     /// One solution moved along the directions.
     fn scrub(&mut self, start: usize, offsets: &[f32; DIRECTIONS]) -> Result<Solution>;
 }
@@ -136,6 +140,9 @@ impl<M: Method> Session<M> {
     /// With a sentence for the person; the search is over.
     pub fn step(&mut self, out: &Outbox) -> Result<Activity> {
         let outcome = self.refine(out);
+        if let (Some(job), Some(sentence)) = (self.job(), self.method.notice()) {
+            out.events.push(Event::Notice { job, sentence });
+        }
         if outcome.is_err() {
             self.search = None;
         }

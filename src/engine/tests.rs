@@ -62,6 +62,10 @@ impl Method for Countdown {
         Ok(Step { losses, settled: self.steps >= self.settle_after })
     }
 
+    fn notice(&mut self) -> Option<String> {
+        (self.steps == 2).then(|| "Another device goes on.".into())
+    }
+
     fn solutions(&mut self) -> Result<Vec<Solution>> {
         Ok((0..self.starts).map(|start| self.solution(start, 0)).collect())
     }
@@ -130,6 +134,7 @@ fn samples_come_first_and_the_last_frame_arrives() {
     assert_eq!(last.curves.losses[3].len(), 60, "one point a step");
     assert_eq!(last.solutions[7].loss, 1.0 / 61.0);
     assert!(matches!(&bench.events[0], Event::Started { sigmas, .. } if sigmas == &[2.0, 1.0]));
+    assert!(matches!(&bench.events[1], Event::Notice { sentence, .. } if sentence.contains("goes on")));
 }
 
 #[test]

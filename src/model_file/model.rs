@@ -74,8 +74,10 @@ impl Model {
             weights.insert(name, tensor);
         }
         let name = container.name().to_owned();
-        Self::new(manifest, weights, samples, device)
-            .because(|| format!("{name} is damaged: its networks cannot be built."))
+        let model = Self::new(manifest, weights, samples, device)
+            .because(|| format!("{name} is damaged: its networks cannot be built."))?;
+        // The networks have what they need of the weights; the rest would only take memory.
+        Ok(Self { weights: Weights::default(), ..model })
     }
 
     /// Builds a model from its manifest and its weights, whose names begin with `generator.`, `mapping.`, `encoder.`
@@ -102,9 +104,12 @@ impl Model {
     /// Writes the model as one file, beside its final name and renamed when complete.
     ///
     /// # Errors
-    /// When a weight is not finite or the disk refuses; then nothing is left behind, and a file that was there before
-    /// is as it was.
+    /// When the model was opened from a file, when a weight is not finite, or when the disk refuses; then nothing is left
+    /// behind, and a file that was there before is as it was.
     pub fn save(&self, path: &Path, storage: Storage) -> Result<()> {
+        if self.weights.is_empty() {
+            return Err(Error::new("This model was opened from a file; copy that file to have it elsewhere."));
+        }
         let mut tensors: BTreeMap<String, Tensor> = self.weights.iter().map(|(n, t)| (n.clone(), t.clone())).collect();
         let Manifest { channels_y, size, .. } = self.manifest;
         for (i, sample) in self.samples.iter().take(MOST_SAMPLES).enumerate() {
@@ -119,7 +124,8 @@ impl Model {
         &self.device
     }
 
-    /// All weights, under the names they have in the file.
+    /// All weights of a model that was built here, under the names they have in a file; an opened model does not keep
+    /// them beside its networks.
     pub fn weights(&self) -> &Weights {
         &self.weights
     }

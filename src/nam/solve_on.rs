@@ -10,7 +10,7 @@ use candle_core::Tensor;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 /// Steps of a measurement, on each device; one more comes before them.
@@ -46,12 +46,26 @@ impl SolveOn {
         }
     }
 
+    /// Whether this is a graphics processor that has been lost.
+    pub fn is_lost(&self) -> bool {
+        matches!(self, Self::Gpu(solvers) if solvers.gpu().is_lost())
+    }
+
     /// A graphics processor, opened now.
     ///
     /// # Errors
     /// When there is none.
     pub fn gpu() -> Result<Self> {
         Ok(Self::Gpu(Arc::new(Solvers::new(Arc::new(Gpu::open()?)))))
+    }
+
+    /// A graphics processor that keeps maps and kernels in f16, opened now. Losses then agree with f32 to about a
+    /// thousandth in the first steps, and searches go other ways later.
+    ///
+    /// # Errors
+    /// When there is none, or it has no f16.
+    pub fn gpu_in_half() -> Result<Self> {
+        Ok(Self::Gpu(Arc::new(Solvers::new(Arc::new(Gpu::open()?.with_half()?)))))
     }
 }
 
@@ -72,8 +86,8 @@ impl Seconds {
 
 /// Chooses by measurements, which are kept for every model and adapter.
 pub struct Measured {
-    /// The graphics processor, opened when the first search wants to know; `None` where there is none to consider.
-    solvers: OnceLock<Option<Arc<Solvers>>>,
+    /// The graphics processor, opened when the first search wants to know; `None` inside where there is none to consider.
+    solvers: Mutex<Option<Option<Arc<Solvers>>>>,
     file: Option<PathBuf>,
     known: Mutex<BTreeMap<String, Seconds>>,
 }
@@ -87,17 +101,15 @@ impl Measured {
 
     fn keeping_in(file: Option<PathBuf>) -> Self {
         let known = file.as_deref().map(read).unwrap_or_default();
-        Self { solvers: OnceLock::new(), file, known: Mutex::new(known) }
+        Self { solvers: Mutex::default(), file, known: Mutex::new(known) }
     }
 
     /// Considers this graphics processor, whatever it is, and keeps measurements in a file.
     pub fn between(solvers: Arc<Solvers>, file: PathBuf) -> Self {
-        let measured = Self::keeping_in(Some(file));
-        let _ = measured.solvers.set(Some(solvers));
-        measured
+        Self { solvers: Mutex::new(Some(Some(solvers))), ..Self::keeping_in(Some(file)) }
     }
 
-    fn solvers(&self) -> Option<&Arc<Solvers>> {
+    fn solvers(&self) -> Option<Arc<Solvers>> {
         let open = || -> Result<Option<Arc<Solvers>>> {
             let adapter = compute::adapter()?;
             if adapter.get_info().device_type == wgpu::DeviceType::Cpu {
@@ -111,7 +123,12 @@ impl Measured {
                 None
             })
         };
-        self.solvers.get_or_init(opened).as_ref()
+        let mut solvers = self.solvers.lock().unwrap_or_else(PoisonError::into_inner);
+        // One that was lost is opened anew.
+        if solvers.as_ref().is_none_or(|known| known.as_ref().is_some_and(|solvers| solvers.gpu().is_lost())) {
+            *solvers = Some(opened());
+        }
+        solvers.clone().flatten()
     }
 
     fn choose(
@@ -139,13 +156,13 @@ impl Measured {
         let seconds = match found {
             Some(seconds) => seconds,
             None => {
-                let seconds = measure(networks, y, codes, settings, solvers)?;
+                let seconds = measure(networks, y, codes, settings, &solvers)?;
                 known().insert(key, seconds);
                 self.keep(&known());
                 seconds
             }
         };
-        seconds.gpu_wins().then(|| solvers.clone())
+        seconds.gpu_wins().then_some(solvers)
     }
 
     /// Writes down what is known. A cache that cannot be written only costs another measurement.

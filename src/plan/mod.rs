@@ -4,7 +4,7 @@
 //! backward, on the kernels of [`cpu`] over the layout of [`layout`], in memory shared as [`memory`] plans it. What a
 //! graph cannot say (another device, other losses, some perceptual networks) stays with the operations of
 //! [`crate::ops`], with the same results. [`service`] keeps the plans of the models in use.
-//! Networks that learn are planned by [`train`].
+//! Networks that learn are planned by [`train`]; [`wgpu`] runs the same graphs on graphics processors.
 
 pub mod build;
 pub mod cpu;

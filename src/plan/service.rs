@@ -13,8 +13,11 @@ use crate::{Error, Result};
 use candle_core::{DType, Device, Tensor};
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// Pictures that run at once, at most: more would only take more memory.
+/// Pictures that run at once, at most: more would only take more memory, and, where they are large, more time each, as
+/// less of it stays in the caches.
 const AT_ONCE: usize = 16;
+/// The same for pictures of more than 64 pixels a side.
+const LARGE_AT_ONCE: usize = 8;
 /// Plans that are kept, at most.
 const KEPT: usize = 12;
 
@@ -25,6 +28,12 @@ struct Planned {
 }
 
 impl Planned {
+    /// Pictures that run at once, at most.
+    fn at_once(&self) -> usize {
+        let large = self.plan.graph().maps.iter().any(|map| map.height.max(map.width) > 64);
+        if large { LARGE_AT_ONCE } else { AT_ONCE }
+    }
+
     /// Runs `work` in memory for up to `count` pictures. Memory for both passes serves the forward pass as well.
     fn with_workspace<R>(&self, count: usize, backward: bool, work: impl FnOnce(&mut Workspace) -> R) -> R {
         let lock = || self.spare.lock().unwrap_or_else(PoisonError::into_inner);
@@ -147,8 +156,9 @@ fn forward(planned: &Planned, input: &Tensor, size: usize) -> Option<Vec<f32>> {
         return None;
     }
     let mut result = Vec::new();
-    planned.with_workspace(count.min(AT_ONCE), false, |space| {
-        for part in values.chunks(AT_ONCE * size) {
+    let at_once = planned.at_once();
+    planned.with_workspace(count.min(at_once), false, |space| {
+        for part in values.chunks(at_once * size) {
             let done = planned.plan.forward(space, part);
             result.extend(planned.plan.result(space, 0, done));
         }
@@ -238,7 +248,7 @@ impl Solving {
         if !images.device().is_cpu() || images.dtype() != DType::F32 || (gradient && !plan.prepare_backward()) {
             return None;
         }
-        let count = images.dim(0).ok()?.min(AT_ONCE);
+        let count = images.dim(0).ok()?.min(self.planned.at_once());
         self.planned.with_workspace(count, gradient, |space| plan.targets(space, reconstruction, images))
     }
 
@@ -257,9 +267,10 @@ impl Solving {
         let (mut x, mut reconstruction) = (Vec::new(), Vec::new());
         let mut losses = vec![0.0; rows.len()];
         let mut gradients = vec![0.0; if gradient { codes.len() } else { 0 }];
-        self.planned.with_workspace(rows.len().min(AT_ONCE), gradient, |space| {
-            for (i, (codes, rows)) in codes.chunks(AT_ONCE * nz).zip(rows.chunks(AT_ONCE)).enumerate() {
-                let first = i * AT_ONCE;
+        let at_once = self.planned.at_once();
+        self.planned.with_workspace(rows.len().min(at_once), gradient, |space| {
+            for (i, (codes, rows)) in codes.chunks(at_once * nz).zip(rows.chunks(at_once)).enumerate() {
+                let first = i * at_once;
                 let count = plan.forward(space, codes);
                 plan.losses(space, targets, rows, &mut losses[first..first + count]);
                 if gradient {

@@ -255,8 +255,11 @@ impl Trainer {
         let config = &self.settings.generator;
         let generator = Generator::new(config, &Params::frozen(self.weights()?))?;
         let mut random = random(self.settings.seed, usize::MAX - 1);
-        let x =
-            generator.forward(&normal_codes(&mut random, count, config.latent, &self.device)?, Statistics::Running)?;
+        let codes = normal_codes(&mut random, count, config.latent, &self.device)?;
+        let x = match crate::plan::generate(&generator, &codes) {
+            Some(x) => x,
+            None => generator.forward(&codes, Statistics::Running)?,
+        };
         let values = x.flatten_all()?.to_vec1::<f32>()?;
         let length = config.channels * config.size * config.size;
         values

@@ -194,4 +194,6 @@ fn devices_that_are_not_there() {
             assert!(errors.contains("--device cpu"), "{errors}");
         }
     }
+    let errors = place.fail(&words("bench generator --device gpu"));
+    assert!(errors.contains("for solving alone") && errors.contains("--device cpu"), "{errors}");
 }

@@ -28,6 +28,20 @@ fn solve_and_sample_write_a_grid_and_a_report() {
 }
 
 #[test]
+fn the_graphics_processor_solves_as_the_cpu_does() {
+    let place = Place::new().with_model().with_images("y", 1);
+    for how in ["solve y --starts 3 --steps 5", "sample y --count 3 --refine 5"] {
+        let losses = |device: &str| -> Vec<f64> {
+            let text = place.succeed(&words(&format!("{how} --model m.safetensors --json --device {device}")));
+            json(&text)["images"][0]["losses"].as_array().unwrap().iter().map(|loss| loss.as_f64().unwrap()).collect()
+        };
+        let (cpu, gpu) = (losses("cpu"), losses("gpu"));
+        assert_eq!(cpu.len(), 3);
+        assert!(cpu.iter().zip(&gpu).all(|(cpu, gpu)| (cpu - gpu).abs() <= 1e-3 * cpu), "{cpu:?} {gpu:?}");
+    }
+}
+
+#[test]
 fn evaluate_prints_its_measures() {
     let place = Place::new().with_model().with_images("y", 5);
     let text = place.succeed(&words("evaluate --model m.safetensors --images y --count 4 --starts 3 --steps 2 --json"));

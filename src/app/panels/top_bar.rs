@@ -44,11 +44,32 @@ fn menus(ui: &mut egui::Ui, scene: &mut Scene<'_>) {
         egui::containers::menu::MenuButton::from_button(button).ui(ui, |ui| {
             ui.set_min_width(230.0);
             ui.spacing_mut().item_spacing.y = 2.0;
+            let mut opened: Vec<&str> = Vec::new();
             for command in Command::ALL.into_iter().filter(|command| command.menu() == menu) {
-                menu_entry(ui, scene, command);
+                match command.submenu() {
+                    None => menu_entry(ui, scene, command),
+                    // The first of a submenu stands for all of it.
+                    Some(name) if !opened.contains(&name) => {
+                        opened.push(name);
+                        submenu(ui, scene, name);
+                    }
+                    Some(_) => {}
+                }
             }
         });
     }
+}
+
+fn submenu(ui: &mut egui::Ui, scene: &mut Scene<'_>, name: &'static str) {
+    let arrow = egui::containers::menu::SubMenuButton::arrow_atom(None);
+    let button = egui::Button::new(name).frame_when_inactive(false).right_text(arrow);
+    egui::containers::menu::SubMenuButton::from_button(button).ui(ui, |ui| {
+        ui.set_min_width(230.0);
+        ui.spacing_mut().item_spacing.y = 2.0;
+        for command in Command::ALL.into_iter().filter(|command| command.submenu() == Some(name)) {
+            menu_entry(ui, scene, command);
+        }
+    });
 }
 
 fn menu_entry(ui: &mut egui::Ui, scene: &mut Scene<'_>, command: Command) {

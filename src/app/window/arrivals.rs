@@ -66,6 +66,11 @@ impl Window {
                     search.phase = Phase::Refining;
                 }
             }
+            Event::Notice { job, sentence } => {
+                if state.search.as_ref().is_some_and(|search| search.job == job) {
+                    state.tell(sentence);
+                }
+            }
             Event::Paused(job) => self.set_phase(job, Phase::Paused),
             Event::Continued(job) => self.set_phase(job, Phase::Refining),
             Event::Finished { job, ending } => self.set_phase(job, Phase::Over(ending)),

@@ -6,7 +6,7 @@ use crate::app::command::Command;
 use crate::app::state::{Comparison, STARTS};
 use crate::app::widgets::Action;
 use crate::data::Treatment;
-use crate::engine::{JobId, Request, StartFrom};
+use crate::engine::{JobId, Request, SolveDevice, StartFrom};
 use eframe::egui;
 
 impl Window {
@@ -36,6 +36,9 @@ impl Window {
             Command::ToggleRefine => settings.refine = !settings.refine,
             Command::StartFromPosterior => self.start_from(StartFrom::Posterior),
             Command::StartFromPrior => self.start_from(StartFrom::Prior),
+            Command::SolveWhereFaster => self.solve_on(SolveDevice::Auto),
+            Command::SolveOnCpu => self.solve_on(SolveDevice::Cpu),
+            Command::SolveOnGpu => self.solve_on(SolveDevice::Gpu),
             Command::FewerStarts => self.change_starts(-1),
             Command::MoreStarts => self.change_starts(1),
             Command::TreatAsDrawing => self.treat_as(Treatment::Drawing),
@@ -80,6 +83,13 @@ impl Window {
 
     fn start_from(&mut self, from: StartFrom) {
         if std::mem::replace(&mut self.state.settings.from, from) != from {
+            self.find();
+        }
+    }
+
+    /// Refines on another device from the next search on, which begins now.
+    fn solve_on(&mut self, device: SolveDevice) {
+        if std::mem::replace(&mut self.state.settings.device, device) != device {
             self.find();
         }
     }

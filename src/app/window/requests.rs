@@ -81,6 +81,7 @@ impl Window {
             seed: settings.seed,
             refine: settings.refine && std::mem::replace(&mut self.refine_next, true),
             step_limit: settings.step_limit,
+            device: settings.device,
         };
         let mut search = SearchView::new(job, y.clone(), settings.seed);
         // The old pictures stay on the wall until the new ones come: no flicker.

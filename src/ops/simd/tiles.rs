@@ -220,9 +220,10 @@ impl Kernels {
         unsafe { (self.tile)(size, x.as_ptr(), pixels, &segments.list, weights.as_ptr(), out.as_mut_ptr(), stride) }
     }
 
-    /// As [`Kernels::tile`] for `count` pixels that lie sixteen floats apart, as their results do: for every block and
-    /// pixel the sum is written, or added where `add` says so, to `out[block * stride..][pixel][16]`. Pixels up to the next
-    /// multiple of [`Kernels::pixels`] are read, and their results undefined.
+    /// As [`Kernels::tile`] for `count` pixels: those of a tile lie sixteen floats apart, and each tile so many floats after
+    /// the one before. For every block and pixel the sum is written, or added where `add` says so, to
+    /// `out[block * stride..][pixel][16]`. Pixels up to the next multiple of [`Kernels::pixels`] are read, and their results
+    /// undefined.
     ///
     /// # Panics
     /// When a slice is too short for that.
@@ -231,7 +232,7 @@ impl Kernels {
     pub fn columns(
         &self,
         (blocks, add): (usize, bool),
-        x: &[f32],
+        (x, tile): (&[f32], usize),
         count: usize,
         segments: &Segments,
         weights: &[f32],
@@ -243,7 +244,9 @@ impl Kernels {
         let all = count.next_multiple_of(self.pixels);
         let (low, high) = segments.reach;
         let fits = |length: usize| all <= length / LANES;
-        assert!(low >= 0 && fits(x.len()) && high <= (x.len() - all * LANES + LANES) as isize);
+        let last = (all / self.pixels).saturating_sub(1).checked_mul(tile);
+        let last = last.and_then(|last| last.checked_add((self.pixels - 1) * LANES));
+        assert!(low >= 0 && last.is_some_and(|last| last <= x.len() && high <= (x.len() - last) as isize));
         assert!((1..=self.blocks).contains(&blocks) && segments.channels <= weights.len() / (blocks * LANES));
         let second = if blocks > 1 { stride } else { 0 };
         assert!(blocks <= 2 && second <= out.len() && fits(out.len() - second));
@@ -251,7 +254,7 @@ impl Kernels {
             let size = TileSize { blocks, half: 2 * (count - first) <= self.pixels, add };
             // SAFETY: asserted, for all pixels of all tiles at once.
             unsafe {
-                let (x, out) = (x.as_ptr().add(first * LANES), out.as_mut_ptr().add(first * LANES));
+                let (x, out) = (x.as_ptr().add(first / self.pixels * tile), out.as_mut_ptr().add(first * LANES));
                 (self.tile)(size, x, &PIXELS, &segments.list, weights.as_ptr(), out, stride);
             }
         }

@@ -114,6 +114,13 @@ pub fn prefetch(values: &[f32]) {
     let _ = values;
 }
 
+/// Turns rows into columns.
+#[inline(always)]
+pub fn transpose<S: Simd>(values: &mut [[f32; LANES]; LANES]) {
+    // SAFETY: as all operations of the set.
+    unsafe { S::transpose(values) }
+}
+
 /// A loop over [`Wide`]; its `run` must be inlined.
 pub trait Work {
     /// Does it.

@@ -2,7 +2,7 @@
 
 use super::super::layout::{LANES, Layout};
 use super::geometry::{Grid, Tap, grids};
-use super::pack::{MOST_TAPS, Packed, Source, Unit, units};
+use super::pack::{Destination, MOST_TAPS, Packed, Source, Unit, What, units};
 use super::winograd::{self, Squares};
 use crate::ops::simd::tiles::{Finish, Kernels, MOST_PIXELS, Places, Segment, Segments, TileSize};
 use crate::ops::simd::{Floats, Share, Sharing};
@@ -124,12 +124,11 @@ impl Convolution {
         let blocks: usize = self.units.iter().map(|unit| unit.blocks).sum();
         let to = &self.to.lanes[self.first..self.first + blocks];
         let source = Source { spec: self.spec, values: weight, from: &self.from.lanes[self.inputs.clone()], to };
-        for part in &mut self.parts {
-            match part {
-                Part::Direct(direct) => source.direct_again(&self.units, &direct.taps, &mut direct.packed),
-                Part::Winograd(squares) => squares.repack(&source, &self.units),
-            }
-        }
+        let destinations = self.parts.iter_mut().map(|part| match part {
+            Part::Direct(direct) => Destination { what: What::Taps(&direct.taps), packed: &mut direct.packed },
+            Part::Winograd(squares) => squares.destination(),
+        });
+        source.pack(&self.units, destinations.collect());
     }
 
     /// The bytes of the packed kernels.
@@ -199,8 +198,8 @@ fn part(
         if let Some(side) = best.filter(|&side| cost(side) < limit) {
             let points = side + r - 1;
             let packed = match winograd::transforms_late(source, units, grid, (points, side), views.len(), setting) {
-                true => winograd::Kernels::Late(source.views(units, r * r, &views)),
-                false => winograd::Kernels::Ready(source.winograd(units, points, r, &views)),
+                true => winograd::Kernels::Late(source.packed(units, What::Views(&views))),
+                false => winograd::Kernels::Ready(source.packed(units, What::Winograd(&views, points, r))),
             };
             return Part::Winograd(Squares::new((from, source.from), to, grid, (points, side), views, packed));
         }
@@ -220,7 +219,12 @@ fn part(
         (read as u32, to.at(row as isize, column as isize) as u32)
     };
     let places = (0..grid.size.0).flat_map(|y| (0..grid.size.1).map(move |x| (y, x))).map(place).collect();
-    Part::Direct(Direct { segments, places, packed: source.direct(units, &grid.taps), taps: grid.taps.clone() })
+    Part::Direct(Direct {
+        segments,
+        places,
+        packed: source.packed(units, What::Taps(&grid.taps)),
+        taps: grid.taps.clone(),
+    })
 }
 
 /// Outputs `pixels` (counted over all pictures) of some units.

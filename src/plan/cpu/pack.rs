@@ -4,7 +4,7 @@ use super::super::layout::LANES;
 use super::geometry::{Tap, View};
 use crate::ops::simd::tiles::{Kernels, kernels};
 use crate::ops::simd::transform::kernel_matrix;
-use crate::ops::simd::wide::{Wide, Work, run};
+use crate::ops::simd::wide::{Work, run, transpose};
 use crate::ops::simd::{Floats, Simd};
 use crate::ops::{ConvSpec, threads};
 
@@ -54,18 +54,36 @@ impl Packed {
         }
         Self { data: Floats::zeros(starts[units.len()]), starts }
     }
+}
 
-    /// Calls `fill(unit, its floats)` on all threads.
-    fn fill(&mut self, fill: impl Fn(usize, &mut [f32]) + Sync + Send) {
-        let mut pieces = Vec::new();
-        let mut rest = &mut self.data[..];
-        for unit in self.starts.windows(2) {
-            let (piece, after) = rest.split_at_mut(unit[1] - unit[0]);
-            pieces.push(piece);
-            rest = after;
+/// An order that kernels are brought into.
+#[derive(Clone, Copy)]
+pub enum What<'a> {
+    /// For each unit `[tap][input channel][outputs]`.
+    Taps(&'a [Tap]),
+    /// For each unit `[view][input channel][tap][outputs]`: what [`crate::ops::simd::transform::KernelTransform`] reads.
+    Views(&'a [View]),
+    /// For each unit `[point][view][input channel][outputs]`, transformed for so many points and taps along each axis.
+    Winograd(&'a [View], usize, usize),
+}
+
+impl What<'_> {
+    /// Values for each pair of channels.
+    fn values(&self) -> usize {
+        match self {
+            Self::Taps(taps) => taps.len(),
+            Self::Views(views) => views.iter().map(|view| view.indices.len()).sum(),
+            Self::Winograd(views, points, _) => points * points * views.len(),
         }
-        threads::for_each_chunk(&mut pieces, 1, |i, piece| fill(i, piece[0]));
     }
+}
+
+/// Kernels that are packed anew.
+pub struct Destination<'a> {
+    /// Their order.
+    pub what: What<'a>,
+    /// Where they go.
+    pub packed: &'a mut Packed,
 }
 
 /// The kernels of a convolution, by channel.
@@ -88,127 +106,107 @@ impl Source<'_> {
     }
 
     /// The kernels of one input for the outputs of a block, `[k * k][16]`; lanes without a channel are zero.
-    fn taps(&self, input: usize, block: usize, taps: &mut [[f32; LANES]]) {
+    #[inline(always)]
+    fn taps<S: Simd>(&self, input: usize, block: usize, taps: &mut [[f32; LANES]]) {
         let ConvSpec { inputs, outputs, kernel, transposed, .. } = self.spec;
         let area = kernel * kernel;
-        if self.to[block] < LANES {
+        let all = self.block_outputs(block);
+        let at = |output: usize| area * if transposed { input * outputs + output } else { output * inputs + input };
+        if let (LANES, Some(square)) = (all.len(), taps.first_chunk_mut::<LANES>())
+            && area == LANES
+        {
+            for (row, output) in square.iter_mut().zip(all) {
+                row.copy_from_slice(&self.values[at(output)..][..LANES]);
+            }
+            transpose::<S>(square);
+            return;
+        }
+        if all.len() < LANES {
             taps.fill([0.0; LANES]);
         }
-        for (lane, output) in self.block_outputs(block).enumerate() {
-            let pair = if transposed { input * outputs + output } else { output * inputs + input };
-            let from = &self.values[pair * area..][..area];
+        for (lane, output) in all.enumerate() {
+            let from = &self.values[at(output)..][..area];
             taps.iter_mut().zip(from).for_each(|(taps, &value)| taps[lane] = value);
         }
     }
 
-    /// For each unit `[tap][input channel][outputs]`.
-    pub fn direct(&self, units: &[Unit], taps: &[Tap]) -> Packed {
-        let mut packed = Packed::zeros(units, taps.len() * self.spec.inputs);
-        self.direct_again(units, taps, &mut packed);
+    /// Packs the kernels in one order.
+    pub fn packed(&self, units: &[Unit], what: What) -> Packed {
+        let mut packed = Packed::zeros(units, what.values() * self.spec.inputs);
+        self.pack(units, vec![Destination { what, packed: &mut packed }]);
         packed
     }
 
-    /// [`Source::direct`] with other values.
-    pub fn direct_again(&self, units: &[Unit], taps: &[Tap], packed: &mut Packed) {
-        let inputs = self.spec.inputs;
-        packed.fill(|unit, to| {
-            let Unit { block, blocks } = units[unit];
-            let mut values = vec![[0.0; LANES]; self.spec.kernel * self.spec.kernel];
-            for (b, input) in (0..blocks).flat_map(|b| (0..inputs).map(move |input| (b, input))) {
-                self.taps(input, block + b, &mut values);
-                for (t, tap) in taps.iter().enumerate() {
-                    let at = ((t * inputs + input) * blocks + b) * LANES;
-                    to[at..at + LANES].copy_from_slice(&values[tap.index]);
-                }
+    /// Packs the kernels in several orders, reading them once.
+    pub fn pack(&self, units: &[Unit], destinations: Vec<Destination>) {
+        let matrices: Vec<Vec<[f64; 3]>> = destinations
+            .iter()
+            .map(|destination| match destination.what {
+                What::Winograd(_, points, taps) => kernel_matrix(points, taps),
+                _ => Vec::new(),
+            })
+            .collect();
+        let mut pieces: Vec<Vec<Piece>> = units.iter().map(|_| Vec::new()).collect();
+        for (destination, matrix) in destinations.into_iter().zip(&matrices) {
+            let mut rest = &mut destination.packed.data[..];
+            for (piece, unit) in pieces.iter_mut().zip(destination.packed.starts.windows(2)) {
+                let (here, after) = rest.split_at_mut(unit[1] - unit[0]);
+                piece.push((destination.what, matrix, here));
+                rest = after;
             }
-        });
-    }
-
-    /// For each unit `[view][input channel][tap][outputs]`: what [`crate::ops::simd::transform::KernelTransform`] reads.
-    pub fn views(&self, units: &[Unit], taps: usize, views: &[View]) -> Packed {
-        let mut packed = Packed::zeros(units, views.len() * self.spec.inputs * taps);
-        self.views_again(units, views, &mut packed);
-        packed
-    }
-
-    /// [`Source::views`] with other values.
-    pub fn views_again(&self, units: &[Unit], views: &[View], packed: &mut Packed) {
-        let inputs = self.spec.inputs;
-        packed.fill(|unit, to| {
-            let Unit { block, blocks } = units[unit];
-            let to = to.as_chunks_mut::<LANES>().0;
-            let mut values = [[0.0; LANES]; MOST_TAPS];
-            for (b, input) in (0..blocks).flat_map(|b| (0..inputs).map(move |input| (b, input))) {
-                self.taps(input, block + b, &mut values);
-                for (v, view) in views.iter().enumerate() {
-                    let first = (v * inputs + input) * view.indices.len() * blocks + b;
-                    for (t, &index) in view.indices.iter().enumerate() {
-                        to[first + t * blocks] = values[index];
-                    }
-                }
-            }
-        });
-    }
-
-    /// For each unit `[point][view][input channel][outputs]`.
-    pub fn winograd(&self, units: &[Unit], points: usize, r: usize, views: &[View]) -> Packed {
-        let mut packed = Packed::zeros(units, points * points * views.len() * self.spec.inputs);
-        self.winograd_again(units, (points, r), views, &mut packed);
-        packed
-    }
-
-    /// [`Source::winograd`] with other values.
-    pub fn winograd_again(&self, units: &[Unit], (points, r): (usize, usize), views: &[View], packed: &mut Packed) {
-        let matrix: Vec<[f32; 3]> = kernel_matrix(points, r).iter().map(|row| row.map(|value| value as f32)).collect();
+        }
         let kernels = kernels();
-        packed.fill(|unit, to| {
-            let Unit { block, blocks } = units[unit];
-            run(kernels, Transformed { source: self, block, blocks, matrix: &matrix, r, views, to });
+        threads::for_each_chunk(&mut pieces, 1, |i, pieces| {
+            run(kernels, Packing { source: self, unit: units[i], pieces: &mut pieces[0] });
         });
     }
 }
 
-/// The transform of the kernels of one unit.
-struct Transformed<'a> {
+/// One unit's part of a destination: the order, the transform of the kernels if there is one, and the floats.
+type Piece<'a> = (What<'a>, &'a [[f64; 3]], &'a mut [f32]);
+
+/// Packing the kernels of one unit.
+struct Packing<'a, 'b> {
     source: &'a Source<'a>,
-    block: usize,
-    blocks: usize,
-    matrix: &'a [[f32; 3]],
-    r: usize,
-    views: &'a [View],
-    to: &'a mut [f32],
+    unit: Unit,
+    pieces: &'a mut [Piece<'b>],
 }
 
-impl Transformed<'_> {
+impl Work for Packing<'_, '_> {
     #[inline(always)]
-    fn transform<S: Simd, const POINTS: usize, const R: usize>(self) {
-        let Self { source, block, blocks, matrix, views, to, .. } = self;
-        let inputs = source.spec.inputs;
-        let (depth, width) = (views.len() * inputs, blocks * LANES);
-        let mut taps = [[0.0; LANES]; MOST_TAPS];
-        let zero = Wide::<S>::splat(0.0);
-        let to = to.as_chunks_mut::<LANES>().0;
+    fn run<S: Simd>(self) {
+        let Self { source, unit: Unit { block, blocks }, pieces } = self;
+        let (inputs, area) = (source.spec.inputs, source.spec.kernel * source.spec.kernel);
+        let mut few = [[0.0; LANES]; MOST_TAPS];
+        let mut many = if area > MOST_TAPS { vec![[0.0; LANES]; area] } else { Vec::new() };
+        let values = if area > MOST_TAPS { &mut many[..] } else { &mut few[..area] };
         for (b, input) in (0..blocks).flat_map(|b| (0..inputs).map(move |input| (b, input))) {
-            source.taps(input, block + b, &mut taps);
-            for (v, view) in views.iter().enumerate() {
-                let mut half = [[zero; R]; POINTS];
-                for x in 0..R {
-                    for (half, point) in half.iter_mut().zip(matrix) {
-                        half[x] = Wide::load(&taps[view.indices[x]]).multiply(Wide::splat(point[0]));
-                        for y in 1..R {
-                            half[x] = Wide::load(&taps[view.indices[y * R + x]]).times_plus(point[y], half[x]);
+            source.taps::<S>(input, block + b, values);
+            for (what, matrix, to) in pieces.iter_mut() {
+                let to = to.as_chunks_mut::<LANES>().0;
+                match what {
+                    What::Taps(taps) => {
+                        for (t, tap) in taps.iter().enumerate() {
+                            to[(t * inputs + input) * blocks + b] = values[tap.index];
                         }
                     }
-                }
-                let at = ((v * inputs + input) * width + b * LANES) / LANES;
-                let step = depth * width / LANES;
-                for (y, half) in half.iter().enumerate() {
-                    for (x, point) in matrix.iter().enumerate().take(POINTS) {
-                        let mut sum = half[0].multiply(Wide::splat(point[0]));
-                        for (half, factor) in half.iter().zip(point).skip(1) {
-                            sum = half.times_plus(*factor, sum);
+                    What::Views(views) => {
+                        for (v, view) in views.iter().enumerate() {
+                            let first = (v * inputs + input) * view.indices.len() * blocks + b;
+                            for (t, &index) in view.indices.iter().enumerate() {
+                                to[first + t * blocks] = values[index];
+                            }
                         }
-                        sum.store(&mut to[at + (y * POINTS + x) * step]);
+                    }
+                    What::Winograd(views, ..) => {
+                        for (v, view) in views.iter().enumerate() {
+                            let place = ((v * inputs + input) * blocks + b, views.len() * inputs * blocks);
+                            match (matrix.len(), view.indices.len()) {
+                                (6, 9) => transformed::<6, 3>(values, &view.indices, matrix, place, to),
+                                (5, 4) => transformed::<5, 2>(values, &view.indices, matrix, place, to),
+                                _ => transformed::<3, 2>(values, &view.indices, matrix, place, to),
+                            }
+                        }
                     }
                 }
             }
@@ -216,13 +214,32 @@ impl Transformed<'_> {
     }
 }
 
-impl Work for Transformed<'_> {
-    #[inline(always)]
-    fn run<S: Simd>(self) {
-        match (self.matrix.len(), self.r) {
-            (6, _) => self.transform::<S, 6, 3>(),
-            (5, _) => self.transform::<S, 5, 2>(),
-            _ => self.transform::<S, 3, 2>(),
+/// Transforms the taps of one channel, in double precision, to vectors from a place on, a step apart.
+#[inline(always)]
+fn transformed<const POINTS: usize, const R: usize>(
+    taps: &[[f32; LANES]],
+    indices: &[usize],
+    matrix: &[[f64; 3]],
+    (at, step): (usize, usize),
+    to: &mut [[f32; LANES]],
+) {
+    let mut half = [[[0f64; LANES]; R]; POINTS];
+    for (half, point) in half.iter_mut().zip(matrix) {
+        for (x, half) in half.iter_mut().enumerate() {
+            for (y, factor) in point.iter().enumerate().take(R) {
+                let taps = &taps[indices[y * R + x]];
+                half.iter_mut().zip(taps).for_each(|(sum, &tap)| *sum += factor * f64::from(tap));
+            }
+        }
+    }
+    for (y, half) in half.iter().enumerate() {
+        for (x, point) in matrix.iter().enumerate().take(POINTS) {
+            let mut sum = [0f64; LANES];
+            for (half, factor) in half.iter().zip(point) {
+                sum.iter_mut().zip(half).for_each(|(sum, half)| *sum += factor * half);
+            }
+            let to = &mut to[at + (y * POINTS + x) * step];
+            to.iter_mut().zip(sum).for_each(|(to, sum)| *to = sum as f32);
         }
     }
 }

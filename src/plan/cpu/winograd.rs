@@ -4,7 +4,7 @@
 use super::super::layout::{LANES, Layout};
 use super::convolution::{Convolution, Sink, Sums, Way};
 use super::geometry::{Grid, View};
-use super::pack::{Packed, Source, Unit};
+use super::pack::{Destination, Packed, Source, Unit, What};
 use crate::ops::simd::tiles::{InputTransform, MOST_PIXELS, Places, Segment, Segments};
 use crate::ops::simd::transform::KernelTransform;
 use crate::ops::simd::wide::{prefetch, run};
@@ -104,7 +104,7 @@ pub(super) fn transforms_late(
 ) -> bool {
     let bytes = (points * points * views) as f64 * products(source, units) * 4.0;
     match setting.learning {
-        true => bytes > LARGE_KERNELS as f64 / 3.0,
+        true => bytes > LARGE_KERNELS as f64,
         false => bytes > LARGE_KERNELS as f64 && grid.size.0 * grid.size.1 <= FEW_SQUARES * side * side,
     }
 }
@@ -146,11 +146,13 @@ pub(super) fn cost(
     setting.pictures.iter().map(of).sum()
 }
 
-/// How transformed squares lie: `[points][views and blocks][squares][16]`, the points one cache line further apart than
-/// they need to be, or they would all fall into the same lines of the cache.
+/// How transformed squares lie: `[points][chunks][tiles][views and blocks of the chunk][squares of a tile][16]`, so that
+/// the tiles of a chunk read one line of memory after the other; the points one cache line further apart than they need to
+/// be, or they would all fall into the same lines of the cache.
 #[derive(Clone, Copy)]
 struct Transformed {
-    squares: usize,
+    /// Tiles that there is room for.
+    tiles: usize,
     point: usize,
 }
 
@@ -189,14 +191,28 @@ impl Squares {
         }
     }
 
-    /// Takes other kernels.
-    pub(super) fn repack(&mut self, source: &Source, units: &[Unit]) {
+    /// Where other kernels are put.
+    pub(super) fn destination(&mut self) -> Destination<'_> {
+        let taps = self.points + 1 - self.side;
         match &mut self.kernels {
-            Kernels::Ready(packed) => {
-                source.winograd_again(units, (self.points, self.points + 1 - self.side), &self.views, packed);
-            }
-            Kernels::Late(packed) => source.views_again(units, &self.views, packed),
+            Kernels::Ready(packed) => Destination { what: What::Winograd(&self.views, self.points, taps), packed },
+            Kernels::Late(packed) => Destination { what: What::Views(&self.views), packed },
         }
+    }
+
+    /// Views and blocks of a chunk, which are multiplied together.
+    fn chunks(&self) -> usize {
+        match self.kernels {
+            Kernels::Ready(_) => self.lanes.len(),
+            Kernels::Late(_) => BLOCKS,
+        }
+    }
+
+    /// Where a view's block of a tile lies, among so many tiles.
+    fn tile(&self, block: usize, tile: usize, tiles: usize) -> usize {
+        let chunks = self.chunks();
+        let first = block / chunks * chunks;
+        first * tiles + tile * chunks.min(self.lanes.len() - first) + block - first
     }
 
     fn point(&self, squares: usize) -> usize {
@@ -246,12 +262,12 @@ impl Squares {
 
     pub(super) fn run(&self, conv: &Convolution, count: usize, x: &[f32], sink: &Sink, shared: &mut Floats) {
         let all = count * self.writes.len();
-        let few = self.few(conv);
+        let (few, width) = (self.few(conv), conv.kernels.pixels);
         let count = self.points * self.points;
         if !self.shares(conv, all / self.writes.len().max(1)) {
             threads::for_each(all.div_ceil(few), |i| {
                 let (start, end) = (i * few, all.min((i + 1) * few));
-                let form = Transformed { squares: few, point: self.point(few) };
+                let form = Transformed { tiles: few / width, point: self.point(few) };
                 with_scratch(count * form.point + self.room(few), |scratch| {
                     let (values, room) = scratch.split_at_mut(count * form.point);
                     self.transform(conv, x, (start, end), Sharing::new(values).task(0), form, 0);
@@ -264,7 +280,7 @@ impl Squares {
             return;
         }
         let many = self.many(conv, all / self.writes.len().max(1));
-        let form = Transformed { squares: many, point: self.point(many) };
+        let form = Transformed { tiles: many / width, point: self.point(many) };
         for begin in (0..all).step_by(many) {
             let end = all.min(begin + many);
             let group = conv.kernels.pixels;
@@ -305,7 +321,7 @@ impl Squares {
         form: Transformed,
         column: usize,
     ) {
-        let blocks = conv.inputs.len();
+        let (blocks, width) = (conv.inputs.len(), conv.kernels.pixels);
         let how = InputTransform::new(self.points, self.steps, form.point);
         for (v, reads) in self.reads.iter().enumerate() {
             for block in 0..blocks {
@@ -313,7 +329,8 @@ impl Squares {
                     let (picture, place) = (square / reads.len(), reads[square % reads.len()]);
                     let from =
                         picture * conv.from.image() + (conv.inputs.start + block) * conv.from.plane() + place as usize;
-                    let at = ((v * blocks + block) * form.squares + column + square - start) * LANES;
+                    let (tile, within) = ((column + square - start) / width, (column + square - start) % width);
+                    let at = (self.tile(v * blocks + block, tile, form.tiles) * width + within) * LANES;
                     conv.kernels.input(&how, (x, from), (to, at));
                 }
             }
@@ -332,14 +349,14 @@ impl Squares {
         (sink, to): (&Sink, Share),
         room: &mut [f32],
     ) {
-        let squares = (end - start).next_multiple_of(conv.kernels.pixels);
+        let width = conv.kernels.pixels;
+        let squares = (end - start).next_multiple_of(width);
         let Unit { block, blocks } = conv.units[unit];
         let count = self.points * self.points;
         let point = blocks * squares * LANES + LANES;
         let (products, chunk) = room.split_at_mut(count * point);
-        let segment = |(i, &length): (usize, &usize)| Segment { offset: (i * form.squares * LANES) as isize, length };
-        let late = matches!(self.kernels, Kernels::Late(_));
-        let chunks = if late { BLOCKS } else { self.lanes.len() };
+        let segment = |(i, &length): (usize, &usize)| Segment { offset: (i * width * LANES) as isize, length };
+        let chunks = self.chunks();
         let taps = self.points + 1 - self.side;
         let mut begin = 0;
         for (i, lanes) in self.lanes.chunks(chunks).enumerate() {
@@ -361,7 +378,8 @@ impl Squares {
             };
             with_segments(lanes.iter().enumerate().map(segment), |segments| {
                 for p in 0..count {
-                    let x = &values[p * form.point + i * chunks * form.squares * LANES + column * LANES..];
+                    let tile = self.tile(i * chunks, column / width, form.tiles);
+                    let x = (&values[p * form.point + tile * width * LANES..], lanes.len() * width * LANES);
                     let weights = &kernels[p * stride..][..size];
                     prefetch(&next[next.len() * p / count..next.len() * (p + 1) / count]);
                     let to = &mut products[p * point..(p + 1) * point];

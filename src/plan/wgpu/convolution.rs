@@ -27,6 +27,8 @@ pub struct Convolution {
     pub scratch: usize,
     /// Phases.
     pub phases: usize,
+    /// Pixels of the output that are taken for channels of one; 1: none are.
+    pub flattened: usize,
 }
 
 /// The square of taps that an output gathers, for every phase of its row.
@@ -69,6 +71,7 @@ impl Convolution {
         let flat_from = (plain && !spec.transposed && point(to) && square(from)).then(|| from.flat()).flatten();
         let flat_to = (plain && spec.transposed && point(from) && square(to)).then(|| to.flat()).flatten();
         let flat = flat_from.is_some() || flat_to.is_some();
+        let flattened = if flat_to.is_some() { to.height * to.width } else { 1 };
         let (from, to) = (flat_from.as_ref().unwrap_or(from), flat_to.as_ref().unwrap_or(to));
         let taps = match flat {
             true => Taps { side: 1, lead: 0, shift: 0, in_step: 1, out_step: 1 },
@@ -112,7 +115,7 @@ impl Convolution {
         let uniforms = uniforms.into_iter().flatten().map(u32::try_from).collect::<Result<_, _>>().ok()?;
         let scratch = if splits > 1 { splits * phases * count * area * to.blocks() } else { 0 };
         let groups = (groups, phases * splits);
-        Some(Self { program, uniforms, kernels, grid: (area, pixels), groups, splits, scratch, phases })
+        Some(Self { program, uniforms, kernels, grid: (area, pixels), groups, splits, scratch, phases, flattened })
     }
 }
 

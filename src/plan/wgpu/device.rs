@@ -41,6 +41,15 @@ pub(super) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// What the device had against something, in a sentence.
+fn refused(name: &str, error: wgpu::Error) -> Error {
+    let sentence = match error {
+        wgpu::Error::OutOfMemory { .. } => format!("{name} has no room for this model with so many starts."),
+        _ => format!("{name} failed at its work."),
+    };
+    Error::because(sentence, error)
+}
+
 impl Gpu {
     /// Opens the adapter that computes best.
     ///
@@ -137,14 +146,15 @@ impl Gpu {
         let errors = scopes.into_iter().rev().filter_map(|scope| compute::wait(scope.pop()));
         let error = errors.last();
         self.check_lost()?;
-        let name = self.name();
         match error {
             None => done,
-            Some(error @ wgpu::Error::OutOfMemory { .. }) => {
-                Err(Error::because(format!("{name} has no room for this model with so many starts."), error))
-            }
-            Some(error) => Err(Error::because(format!("{name} failed at its work."), error)),
+            Some(error) => Err(refused(self.name(), error)),
         }
+    }
+
+    /// Whether the connection to the device was lost.
+    pub fn is_lost(&self) -> bool {
+        locked(&self.lost).is_some()
     }
 
     fn check_lost(&self) -> Result<()> {
@@ -190,5 +200,34 @@ impl Gpu {
         };
         staging.unmap();
         Ok(values)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_memory_is_told_from_other_failures() {
+        let full = refused("The card", wgpu::Error::OutOfMemory { source: "full".into() });
+        assert!(full.to_string().contains("no room") && !full.causes().is_empty());
+        let wrong = wgpu::Error::Validation { source: "wrong".into(), description: "a mistake".into() };
+        let wrong = refused("The card", wrong);
+        assert!(wrong.to_string().contains("failed") && wrong.causes()[0].contains("a mistake"));
+    }
+
+    #[test]
+    fn mistakes_are_caught_and_later_work_goes_on() {
+        let gpu = Gpu::open().expect("the tests need a Vulkan driver, a software one will do");
+        let wrong = gpu.checked(|| {
+            // A buffer that may be mapped for reading cannot be storage, too.
+            let usage = wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::STORAGE;
+            let descriptor = wgpu::BufferDescriptor { label: None, size: 16, usage, mapped_at_creation: false };
+            drop(gpu.device.create_buffer(&descriptor));
+            Ok(())
+        });
+        assert!(wrong.unwrap_err().to_string().contains("failed at its work"));
+        assert!(gpu.checked(|| gpu.storage("map", 64)).is_ok() && !gpu.is_lost());
+        assert!(gpu.check_size(u64::MAX).unwrap_err().to_string().contains("in one piece"));
     }
 }

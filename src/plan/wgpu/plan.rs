@@ -199,7 +199,8 @@ impl Plan {
         self.graph.nodes.iter().map(plan).collect()
     }
 
-    /// The dispatches of a convolution. `columns` says what follows for every block of outputs.
+    /// The dispatches of a convolution. `columns` says what follows for every block of outputs; pixels that are taken for
+    /// channels have those of their channels each.
     fn convolve(
         &self,
         (conv, kernels): &(Convolution, wgpu::Buffer),
@@ -275,9 +276,7 @@ impl Plan {
                     std::iter::repeat_n(([0.0; 4], finish(place)), blocks)
                 };
                 let columns: Vec<_> = self.graph.places(*from).flat_map(of_group).collect();
-                // Pixels that are taken for channels have the columns of their channels each.
-                let pixels = planned.0.uniforms[14] as usize / columns.len().max(1);
-                let columns = columns.repeat(pixels.max(1));
+                let columns = columns.repeat(planned.0.flattened);
                 let sloped = self.graph.places(*from).any(|place| finish(place).slope != Activation::None);
                 let seen = if sloped { values(*from) } else { &self.idle };
                 self.convolve(planned, &columns, (gradient(to.map), seen, gradient(*from)))?
@@ -341,9 +340,7 @@ impl Plan {
             |lane: &Option<super::layout::Lane>| lane.and_then(|lane| values.get(lane.channel)).copied().unwrap_or(0.0);
         let blocks: Vec<[f32; 4]> =
             view.lanes.chunks_exact(4).map(|lanes| [0, 1, 2, 3].map(|i| bias(&lanes[i]))).collect();
-        // Pixels that are taken for channels have the same.
-        let pixels = planned.uniforms[14] as usize / blocks.len().max(1);
-        Ok(blocks.repeat(pixels.max(1)))
+        Ok(blocks.repeat(planned.flattened))
     }
 }
 

@@ -155,3 +155,21 @@ fn solving_agrees_with_the_processor() {
         check_networks(&gpu, &networks(32, 6, 3, true, &vgg()), &LossConfig::perceptual(3), 32, 3);
     }
 }
+
+#[test]
+fn half_precision_stays_within_its_tolerance() {
+    let gpu = Gpu::open().expect("the tests need a Vulkan driver, a software one will do");
+    let Ok(gpu) = gpu.with_half() else {
+        println!("this adapter does not compute in f16");
+        return;
+    };
+    let (gpu, networks, loss) = (Arc::new(gpu), networks(32, 8, 3, false, &student()), LossConfig::perceptual(3));
+    let (y, z) = (random(&[1, 3, 32, 32], 4), (random(&[3, LATENT], 5) * 10.0).unwrap());
+    let graph = build::solving(&networks.generator, &networks.mapping, Some(&networks.perceptual), &loss).unwrap();
+    let cpu = plan::Plan::new(graph.clone(), kernels(), Way::Direct).unwrap();
+    let (picture, losses, gradient) = planned(&cpu, &y, &z, &[0; 3]);
+    let found = on_device(&gpu, graph, &y, &z, &[0; 3]);
+    let errors = [difference(&found[0], &picture), difference(&found[1], &losses), difference(&found[2], &gradient)];
+    println!("f16: {errors:?}");
+    assert!(errors[0] < 5e-3 && errors[1] < 1e-3 && errors[2] < 0.1, "{errors:?}");
+}

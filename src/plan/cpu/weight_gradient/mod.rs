@@ -4,21 +4,22 @@
 use super::super::layout::{LANES, Layout};
 use super::convolution::Way;
 use super::geometry::{Tap, View, grids};
-use super::pack::{Unit, units};
-use crate::ops::simd::tiles::{InputTransform, Kernels, Outer, SpreadTransform};
+use super::pack::{MOST_TAPS, Unit, units};
+use crate::ops::simd::tiles::{Kernels, Outer};
 use crate::ops::simd::transform::kernel_matrix;
-use crate::ops::simd::wide::{Work, run};
-use crate::ops::simd::{Floats, Share, Sharing, Simd};
+use crate::ops::simd::{Floats, Share, Sharing};
 use crate::ops::{ConvSpec, threads};
 use std::ops::Range;
 
-/// The most floats of transformed squares at a time.
-const SQUARE_FLOATS: usize = 3 << 20;
+mod squares;
+
 /// The most products that are summed in registers: their left and right sides stay in the nearest cache, and the error of
 /// the sum stays small.
 const CHAIN: usize = 128;
-/// Squares or planes of a task that transforms.
-const TOGETHER: usize = 8;
+/// The most floats of sums that every task has for itself.
+const FEW_SUMS: usize = 1 << 17;
+/// The most floats of a unit's transformed squares of a whole batch: they stay in a core's cache.
+const UNIT_FLOATS: usize = 160 << 10;
 
 /// A planned gradient. A transposed convolution has that of the convolution which is its transpose: kernels lie
 /// `[small channels][large channels][k][k]` for both, where the large map is the one that a convolution reads.
@@ -43,12 +44,15 @@ struct Squares {
     points: usize,
     side: usize,
     views: Vec<View>,
-    matrix: Vec<[f64; 3]>,
+    matrix: Vec<[f32; 3]>,
     /// Where each square begins in a plane of the large map, for every view, and of the small map.
     reads: Vec<Vec<u32>>,
     places: Vec<u32>,
     /// Floats between neighbouring rows and pixels that a view reads.
     steps: (usize, usize),
+    /// [`FEW_SUMS`] and [`UNIT_FLOATS`], or what a test says.
+    few_sums: usize,
+    unit_floats: usize,
 }
 
 impl WeightGradient {
@@ -82,7 +86,7 @@ impl WeightGradient {
         let cost = |(points, side): (usize, usize), views: usize| {
             let (points, squares) = ((points * points) as f64, pixels / (side * side) as f64);
             let transforms = squares * points * (views * blocks.0 + blocks.1) as f64;
-            points * views as f64 * pairs * (squares / 75.0 + 1.2) + transforms
+            points * views as f64 * pairs * (squares / 75.0 + 0.4) + transforms
         };
         let direct_cost = {
             let taps = grid.taps.len() as f64;
@@ -90,7 +94,7 @@ impl WeightGradient {
             taps * pairs * (pixels * (run + 6.0) / run / 75.0 + 1.2)
         };
         let squares = || {
-            let (r, views) = grid.views()?;
+            let (r, views) = grid.views().filter(|_| conv.kernel * conv.kernel <= MOST_TAPS)?;
             let fits = |side: &usize| grid.size.0.is_multiple_of(*side) && grid.size.1.is_multiple_of(*side);
             let sides: &[usize] = if r == 3 { &[4] } else { &[4, 2] };
             let cost = |side: usize| cost((side + r - 1, side), views.len());
@@ -115,7 +119,9 @@ impl WeightGradient {
                 reads: views.iter().map(read).collect(),
                 places: places().map(|(y, x)| small.at(y as isize, x as isize) as u32).collect(),
                 steps: (step * large.row(), step * LANES),
-                matrix: kernel_matrix(points, r),
+                few_sums: FEW_SUMS,
+                unit_floats: UNIT_FLOATS,
+                matrix: kernel_matrix(points, r).iter().map(|row| row.map(|value| value as f32)).collect(),
                 views,
             })
         };
@@ -135,6 +141,15 @@ impl WeightGradient {
         })
     }
 
+    /// The same by other limits, so that small maps are shared out as large ones are.
+    #[cfg(test)]
+    pub fn limited(mut self, few_sums: usize, unit_floats: usize) -> Self {
+        if let Plan::Squares(squares) = &mut self.way {
+            (squares.few_sums, squares.unit_floats) = (few_sums, unit_floats);
+        }
+        self
+    }
+
     /// Floats of a pair of channels' sums, for all pairs of blocks.
     fn pairs(&self) -> usize {
         self.large_blocks.len() * self.small_blocks.len() * LANES * LANES
@@ -144,11 +159,7 @@ impl WeightGradient {
     pub fn shared(&self, count: usize) -> usize {
         match &self.way {
             Plan::Direct(taps) => taps.len() * self.pairs(),
-            Plan::Squares(squares) => {
-                let many = squares.many(self, count);
-                let points = squares.points * squares.points;
-                points * (squares.views.len() * self.pairs() + squares.left(self, many) + squares.right(self, many))
-            }
+            Plan::Squares(squares) => squares.shared(self, count),
         }
     }
 
@@ -172,7 +183,7 @@ impl WeightGradient {
         let to = &Sharing::new(to);
         match &self.way {
             Plan::Direct(taps) => self.direct(taps, count, large, small, to, shared),
-            Plan::Squares(squares) => squares.run(self, count, large, small, to, shared),
+            Plan::Squares(squares) => squares.run(self, count, [large, small], to, shared),
         }
     }
 
@@ -270,134 +281,5 @@ impl WeightGradient {
         let lanes = &self.small.lanes[self.small_blocks.clone()];
         let first: usize = lanes[..block].iter().sum();
         first..first + lanes[block]
-    }
-}
-
-impl Squares {
-    /// Floats of a point of the transformed squares of the large map, and of the small one: a cache line more than they
-    /// need, or all points would fall into the same lines of the cache.
-    fn left(&self, plan: &WeightGradient, squares: usize) -> usize {
-        (self.views.len() * plan.large_blocks.len() * squares + 1) * LANES
-    }
-
-    fn right(&self, plan: &WeightGradient, squares: usize) -> usize {
-        (plan.small_blocks.len() * squares + 1) * LANES
-    }
-
-    /// Squares that are transformed at a time.
-    fn many(&self, plan: &WeightGradient, count: usize) -> usize {
-        let all = count * self.places.len();
-        let each = self.points * self.points * (self.left(plan, 1) + self.right(plan, 1));
-        all.min((SQUARE_FLOATS / each).max(1).next_multiple_of(CHAIN))
-    }
-
-    fn run(
-        &self,
-        plan: &WeightGradient,
-        count: usize,
-        large: &[f32],
-        small: &[f32],
-        to: &Sharing,
-        shared: &mut Floats,
-    ) {
-        let all = count * self.places.len();
-        let many = self.many(plan, count);
-        let points = self.points * self.points;
-        let (left_point, right_point) = (self.left(plan, many), self.right(plan, many));
-        let (blocks, views) = (plan.large_blocks.len(), self.views.len());
-        let row = plan.small_blocks.len() * LANES;
-        let (sums, rest) = shared.split_at_mut(points * views * plan.pairs());
-        let (left, right) = rest.split_at_mut(points * left_point);
-        let input = InputTransform::new(self.points, self.steps, left_point);
-        let spread = SpreadTransform::new(self.points, plan.small.row(), right_point);
-        for begin in (0..all).step_by(many) {
-            let here = many.min(all - begin);
-            // Each task has squares of its own, and then the sums of a point and a unit.
-            let (to_left, to_right) = (&Sharing::new(left), &Sharing::new(right));
-            threads::for_each(here.div_ceil(TOGETHER), |i| {
-                let (to_left, to_right) = (to_left.task(i), to_right.task(i));
-                for square in i * TOGETHER..here.min((i + 1) * TOGETHER) {
-                    let (picture, place) = ((begin + square) / self.places.len(), (begin + square) % self.places.len());
-                    for (v, block) in (0..views).flat_map(|v| (0..blocks).map(move |block| (v, block))) {
-                        let from = plan.large_at(picture, block) + self.reads[v][place] as usize;
-                        let at = ((v * blocks + block) * many + square) * LANES;
-                        plan.kernels.input(&input, (large, from), (to_left, at));
-                    }
-                    for block in 0..plan.small_blocks.len() {
-                        let from = plan.small_at(picture, block) + self.places[place] as usize;
-                        plan.kernels.spread(&spread, (small, from), (to_right, (block * many + square) * LANES));
-                    }
-                }
-            });
-            let (left, right, to_sums) = (&*left, &*right, &Sharing::new(sums));
-            threads::for_each(points * plan.units.len(), |task| {
-                let (point, unit) = (task / plan.units.len(), &plan.units[task % plan.units.len()]);
-                for first in (0..here).step_by(CHAIN) {
-                    for block in 0..views * blocks {
-                        let place = (point * views * blocks + block) * LANES * row + unit.block * LANES;
-                        let products = Outer {
-                            left: (left, point * left_point + (block * many + first) * LANES, LANES),
-                            right: (right, point * right_point + (unit.block * many + first) * LANES, LANES),
-                            block: many * LANES,
-                            count: CHAIN.min(here - first),
-                            to: (to_sums.task(task), place, row),
-                            add: begin + first > 0,
-                        };
-                        plan.multiply(block % blocks, unit, &products);
-                    }
-                }
-            });
-        }
-        let sums = &*sums;
-        plan.for_each_pair(to, |to, block, other| {
-            run(plan.kernels, Back { plan, squares: self, sums, block, other, to });
-        });
-    }
-}
-
-/// The transform of the sums of one pair of blocks back to kernels, in double precision.
-struct Back<'a> {
-    plan: &'a WeightGradient,
-    squares: &'a Squares,
-    sums: &'a [f32],
-    block: usize,
-    other: usize,
-    to: Share<'a>,
-}
-
-impl Work for Back<'_> {
-    #[inline(always)]
-    fn run<S: Simd>(self) {
-        let Self { plan, squares, sums, block, other, to } = self;
-        let Squares { points, side, views, matrix, .. } = squares;
-        let (points, r) = (*points, points + 1 - side);
-        let (blocks, row) = (plan.large_blocks.len(), plan.small_blocks.len() * LANES);
-        let area = plan.spec.kernel * plan.spec.kernel;
-        for (lane, input) in plan.inputs(block) {
-            for (v, view) in views.iter().enumerate() {
-                let mut taps = [[[0f64; LANES]; 3]; 3];
-                for (y, factors) in matrix.iter().enumerate() {
-                    let mut half = [[0f64; LANES]; 3];
-                    for (x, factors) in matrix.iter().enumerate() {
-                        let place = ((y * points + x) * views.len() + v) * blocks + block;
-                        let values = &sums[(place * LANES + lane) * row + other * LANES..][..LANES];
-                        for (half, factor) in half.iter_mut().zip(factors).take(r) {
-                            half.iter_mut().zip(values).for_each(|(sum, &value)| *sum += factor * f64::from(value));
-                        }
-                    }
-                    for (taps, factor) in taps.iter_mut().zip(factors).take(r) {
-                        for (tap, half) in taps.iter_mut().zip(&half).take(r) {
-                            tap.iter_mut().zip(half).for_each(|(tap, half)| *tap += factor * half);
-                        }
-                    }
-                }
-                for (i, index) in view.indices.iter().enumerate() {
-                    for (value, output) in taps[i / r][i % r].iter().zip(plan.outputs(other)) {
-                        let at = (output * plan.spec.inputs + input) * area + index;
-                        to.set(at, *value as f32);
-                    }
-                }
-            }
-        }
     }
 }
