@@ -60,6 +60,22 @@ fn an_imported_generator_draws_what_pytorch_draws() {
 }
 
 #[test]
+fn a_progressively_grown_generator_is_described() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("g.safetensors");
+    let (file, description) = (data("pggan.pth"), data("pggan.json"));
+    let output = import(&[&file, Path::new("--describe"), &description, Path::new("--out"), &out]);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let part: Part<GeneratorConfig> = Part::open(&out, &Device::Cpu).unwrap();
+    assert_eq!((part.config.latent, part.config.channels, part.config.size), (6, 3, 16));
+    let case = Weights::open(&data("pggan.safetensors"), &Device::Cpu).unwrap();
+    let generator = Generator::new(&part.config, &Params::frozen(part.weights)).unwrap();
+    let found = generator.forward(case.find("z").unwrap(), Statistics::Running).unwrap();
+    // Its values reach 2.7: no tanh follows.
+    assert!(largest_difference(&found, case.find("x").unwrap()) < 2.7 * TOLERANCE);
+}
+
+#[test]
 fn what_cannot_be_imported_is_explained() {
     let folder = tempfile::tempdir().unwrap();
     let (out, bad) = (folder.path().join("g.safetensors"), folder.path().join("bad.pth"));

@@ -54,7 +54,9 @@ impl Wall {
         }
         let Frame { step, .. } = *self.frame;
         let title = format!("{}: {}, seed {}, step {step}", self.title, self.input, self.seed);
-        grid(&Grid { title, cells, side: SIDE, ..Grid::default() })
+        // Large pictures keep all of their pixels.
+        let side = self.frame.solutions.iter().map(|solution| solution.x.width()).fold(SIDE, usize::max);
+        grid(&Grid { title, cells, side, ..Grid::default() })
     }
 }
 

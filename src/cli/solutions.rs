@@ -106,6 +106,8 @@ impl<'a> Solutions<'a> {
                     columns: (0..columns).map(label).collect(),
                     rows: self.reports.iter().map(name).collect(),
                     cells: self.rows,
+                    // Large pictures keep all of their pixels.
+                    side: Grid::default().side.max(self.model.manifest.generator.size),
                     ..Grid::default()
                 }),
             )?;

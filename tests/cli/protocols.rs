@@ -45,6 +45,28 @@ fn cars_are_drawn_learned_translated_and_judged() {
 }
 
 #[test]
+fn a_large_generator_is_mapped_at_a_smaller_size_and_shown_at_its_own() {
+    let place = Place::new().with_images("x", 8);
+    let prior = SMALL_PRIOR.replace("--size 32", "--size 128");
+    place.succeed(&words(&format!("{prior} --threads 1 --steps 1 --out g.safetensors")));
+    let train = "train mapping --prior g.safetensors --images x --loss pixel-l1=1 --width 2 --encoder-width 2 --batch 3 \
+        --steps 2 --held-out 3 --held-out-starts 1 --held-out-steps 1";
+    for method in ["nam", "vae-nam"] {
+        place.succeed(&words(&format!("{train} --method {method} --size 32 --out {method}.safetensors")));
+        let report = json(&place.succeed(&["inspect", &format!("{method}.safetensors"), "--json"]));
+        assert_eq!(report["size"], 32, "{report}");
+    }
+    let solve = "solve x/001.png --starts 2 --steps 2 --out grid.png";
+    place.succeed(&words(&format!("{solve} --model nam.safetensors")));
+    let large = image::image_dimensions(place.path("grid.png")).unwrap();
+    place.succeed(&words(&format!("{train} --method nam --size 128 --out whole.safetensors")));
+    place.succeed(&words(&format!("{solve} --model whole.safetensors")));
+    // Whatever T's size is, counterparts are shown with all of G's pixels.
+    let whole = image::image_dimensions(place.path("grid.png")).unwrap();
+    assert!(large.0 >= 2 * 128 && large.0.abs_diff(whole.0) < 128, "{large:?} {whole:?}");
+}
+
+#[test]
 fn twins_are_found_by_name() {
     let place = Place::new();
     for (folder, set) in [("x", "a"), ("y", "b")] {
