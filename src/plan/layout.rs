@@ -3,6 +3,7 @@
 //! kernel knows of edges; lanes without a channel are zero.
 
 use super::graph::MapShape;
+use crate::ops::threads;
 use std::ops::Range;
 
 pub use crate::ops::simd::LANES;
@@ -65,26 +66,27 @@ impl Layout {
         }
     }
 
-    /// Puts pictures `[n, channels, height, width]` into a group of a map.
+    /// Puts pictures `[n, channels, height, width]` into a group of a map, on all threads.
     pub fn pack(&self, group: usize, from: &[f32], to: &mut [f32]) {
         let area = self.height * self.width;
         let blocks = self.groups[group].clone();
         let channels: usize = self.lanes[blocks.clone()].iter().sum();
-        for (from, to) in from.chunks_exact(channels * area).zip(to.chunks_exact_mut(self.image())) {
+        let count = (from.len() / (channels * area)).min(to.len() / self.image());
+        threads::for_each_chunk(&mut to[..count * self.image()], self.image(), |picture, to| {
+            let from = &from[picture * channels * area..][..channels * area];
             for (i, block) in blocks.clone().enumerate() {
                 let plane = &mut to[block * self.plane()..][..self.plane()];
                 for y in 0..self.height {
                     let at = self.at(y as isize, 0);
                     let row = plane[at..at + self.width * LANES].as_chunks_mut::<LANES>().0;
-                    for (x, pixel) in row.iter_mut().enumerate() {
-                        for (lane, value) in pixel.iter_mut().enumerate() {
-                            let filled = lane < self.lanes[block];
-                            *value = if filled { from[(i * LANES + lane) * area + y * self.width + x] } else { 0.0 };
-                        }
+                    row.fill([0.0; LANES]);
+                    for lane in 0..self.lanes[block] {
+                        let from = &from[(i * LANES + lane) * area + y * self.width..][..self.width];
+                        row.iter_mut().zip(from).for_each(|(pixel, value)| pixel[lane] = *value);
                     }
                 }
             }
-        }
+        });
     }
 
     /// Takes pictures `[n, channels, height, width]` out of a group of a map.
