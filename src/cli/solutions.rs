@@ -108,7 +108,6 @@ impl<'a> Solutions<'a> {
                     cells: self.rows,
                     // Large pictures keep all of their pixels.
                     side: Grid::default().side.max(self.model.manifest.generator.size),
-                    ..Grid::default()
                 }),
             )?;
         }
