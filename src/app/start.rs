@@ -202,7 +202,7 @@ fn native_options(renderer: eframe::Renderer, scale: f32) -> eframe::NativeOptio
 fn parts(options: WindowOptions, begin: Instant) -> Parts {
     let embedded: Vec<ModelChoice> = model_file::embedded::all()
         .iter()
-        .map(|model| ModelChoice { source: ModelSource::Embedded(model.id), label: model.id.replace('-', " ") })
+        .map(|model| ModelChoice { source: ModelSource::Embedded(model.id), label: model.id.replace('_', " ") })
         .collect();
     let given = options.model.map(|path| {
         let is_it =
