@@ -1,18 +1,18 @@
 //! `counterpart import`: networks that someone else trained.
 
-use super::inputs::pictures_of;
 use super::options::{Compute, Seed};
 use super::{output, sheet};
-use crate::model_file::{About, Part, Storage, TrainingRecord};
+use crate::data::pictures_of;
+use crate::model_file::Storage;
+use crate::nam::pictures;
 use crate::nets::weights::normal_values;
-use crate::nets::{Generator, GeneratorConfig, Params, Statistics, Weights};
-use crate::prior::import::{Description, draft, recognise, resolve};
+use crate::nets::{Generator, GeneratorConfig, Params, Weights};
+use crate::prior::import::{draft, import};
 use crate::{Because, Error, Result};
 use candle_core::{Device, Tensor};
 use clap::{Args, Subcommand};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 /// Pictures on a sheet, and how many stand in a row.
@@ -58,6 +58,9 @@ pub struct ImportPrior {
     /// Writes a description to be completed, and imports nothing
     #[arg(long, value_name = "DESCRIPTION.json", conflicts_with_all = ["describe", "out"])]
     draft: Option<PathBuf>,
+    /// StyleGAN2: draws styles so far from their mean, 1 as they are; less is less varied and more usual
+    #[arg(long, value_name = "PSI")]
+    truncation: Option<f64>,
     /// Draws pictures of random codes
     #[arg(long, value_name = "FILE.png", conflicts_with = "draft")]
     sheet: Option<PathBuf>,
@@ -88,65 +91,29 @@ impl ImportPrior {
                  import with --describe {path}."
             ));
         }
-        let (description, told) = self.description(&tensors)?;
-        let (config, weights) = resolve(&description, &tensors).map_err(|error| {
+        let imported = import(&tensors, self.describe.as_deref(), self.truncation).map_err(|error| {
             let sentence = format!("{shown} cannot be imported. {error}");
             Error::because(sentence, error)
         })?;
-        let generator = Generator::new(&config, &Params::frozen(weights.clone()))?;
+        let told = imported.told.clone();
+        let part = imported.part(&self.file, &self.data, &self.licence);
+        let generator = Generator::new(&part.config, &Params::frozen(part.weights.clone()))?;
         if let Some(path) = &self.sheet {
+            let latent = part.config.latent;
             let mut random = StdRng::seed_from_u64(self.seed.seed);
-            let codes = normal_values(&mut random, SHEET.0 * config.latent, 0.0, 1.0);
-            let codes = Tensor::from_vec(codes, (SHEET.0, config.latent), &device)?;
-            sheet::write(path, &pictures_of(&draw(&generator, &codes)?)?, SHEET.1)?;
+            let normals = normal_values(&mut random, SHEET.0 * latent, 0.0, 1.0);
+            let normals = Tensor::from_vec(normals, (SHEET.0, latent), &device)?;
+            sheet::write(path, &pictures_of(&pictures(&generator, &generator.codes(&normals)?)?)?, SHEET.1)?;
         }
-        let name = self.file.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-        let record = TrainingRecord {
-            stage: "prior".into(),
-            method: "import".into(),
-            data: self.data.clone(),
-            program: env!("CARGO_PKG_VERSION").into(),
-            settings: BTreeMap::from([("file".to_owned(), name), ("layers".to_owned(), told.clone())]),
-            ..TrainingRecord::default()
-        };
-        let GeneratorConfig { latent, channels, size, .. } = config;
-        let values = weights.elements();
-        let about = About { training: vec![record], licence: self.licence.clone(), ..About::default() };
+        let GeneratorConfig { latent, channels, size, .. } = part.config;
+        let values = part.weights.elements();
         let out = self.out.clone().ok_or_else(|| Error::new("--out names the file of the generator."))?;
-        Part { config, weights, about }.save(&out, Storage::F32)?;
+        part.save(&out, Storage::F32)?;
         let colour = if channels == 1 { "grey" } else { "RGB" };
         output::line(&format!(
             "{}: a generator of {size} x {size} {colour} pictures from codes of {latent} values, {values} parameters; \
              {told}.",
             out.display()
         ))
-    }
-
-    /// What the layers are, and how that is known.
-    fn description(&self, tensors: &Weights) -> Result<(Description, String)> {
-        let shown = self.file.display();
-        if let Some(path) = &self.describe {
-            let text = std::fs::read_to_string(path).because(|| format!("Cannot read {}.", path.display()))?;
-            let description = Description::parse(&text).map_err(|error| {
-                let sentence = format!("{} cannot be used. {error}", path.display());
-                Error::because(sentence, error)
-            })?;
-            return Ok((description, "its layers as described".to_owned()));
-        }
-        let known = recognise(tensors).ok_or_else(|| {
-            Error::new(format!(
-                "The names and shapes in {shown} do not tell what its layers are; write a description with --draft \
-                 DESCRIPTION.json, complete it, and import with --describe DESCRIPTION.json."
-            ))
-        })?;
-        Ok((known.0, format!("recognised as {}", known.1)))
-    }
-}
-
-/// G(z), by its plan where there is one.
-fn draw(generator: &Generator, codes: &Tensor) -> Result<Tensor> {
-    match crate::plan::generate(generator, codes) {
-        Some(pictures) => Ok(pictures),
-        None => generator.forward(codes, Statistics::Running),
     }
 }
