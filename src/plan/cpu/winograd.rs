@@ -16,7 +16,7 @@ use crate::ops::threads;
 /// transform them anew.
 const LARGE_KERNELS: usize = 3 << 20;
 /// Squares of a picture that are few.
-const FEW_SQUARES: usize = 8;
+const FEW_SQUARES: usize = 16;
 /// Blocks of input channels whose kernels are transformed at once.
 const BLOCKS: usize = 4;
 /// The most floats of transformed squares that all threads share.

@@ -8,6 +8,7 @@
 mod network;
 mod norm;
 mod operation;
+mod workspace;
 
 #[cfg(test)]
 mod tests;

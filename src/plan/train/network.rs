@@ -7,6 +7,7 @@ use super::super::layout::{LANES, Layout};
 use super::super::memory::{Kind, Memory, Writer};
 use super::super::run::{backward_finish, bias, finishes, values};
 use super::norm::{self, Kept, Moments};
+use super::workspace::{Gradients, Parameters, Trained, Workspace};
 use crate::ops::{Activation, ConvSpec, threads};
 use std::sync::{Mutex, OnceLock, PoisonError};
 
@@ -36,69 +37,6 @@ enum Layer {
         normed: bool,
         gradient: Box<WeightGradient>,
     },
-}
-
-/// The parameters of a layer that learns.
-pub struct Parameters<'a> {
-    /// The kernels.
-    pub weight: &'a [f32],
-    /// Scales and shifts, and what is added to variances.
-    pub norm: Option<(&'a [f32], &'a [f32], f64)>,
-}
-
-/// The gradients of a layer's parameters.
-#[derive(Default)]
-pub struct Gradients {
-    /// Of its kernels.
-    pub weight: Vec<f32>,
-    /// Of its scales.
-    pub scales: Vec<f32>,
-    /// Of its shifts.
-    pub shifts: Vec<f32>,
-}
-
-/// The memory of a pass, with the kernels as that pass packed them.
-pub struct Workspace {
-    memory: Memory,
-    slots: Vec<Floats>,
-    shared: Floats,
-    seed: Floats,
-    layers: Vec<Trained>,
-    count: usize,
-    parts: usize,
-}
-
-/// What a layer that learns needs in a pass.
-#[derive(Default)]
-struct Trained {
-    forward: Option<Box<Convolution>>,
-    backward: Option<Box<Convolution>>,
-    /// The values before the normalisation.
-    raw: Floats,
-    moments: Moments,
-    kept: Kept,
-}
-
-impl Workspace {
-    fn slot(&self, kind: Kind, map: usize) -> &Floats {
-        &self.slots[self.memory.slot(kind, map)]
-    }
-
-    fn take(&mut self, kind: Kind, map: usize) -> Floats {
-        let slot = self.memory.slot(kind, map);
-        std::mem::take(&mut self.slots[slot])
-    }
-
-    fn put(&mut self, kind: Kind, map: usize, values: Floats) {
-        let slot = self.memory.slot(kind, map);
-        self.slots[slot] = values;
-    }
-
-    /// Takes out the memory that all threads share, with at least so many floats.
-    fn shared(&mut self, length: usize) -> Floats {
-        let shared = std::mem::take(&mut self.shared);
-        if shared.len() < length { Floats::zeros(length) } else { shared }
-    }
 }
 
 impl Network {

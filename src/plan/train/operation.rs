@@ -4,7 +4,8 @@
 //! chain of single values, one link a parameter, which the network's operation depends on: candle runs its backward pass
 //! before theirs, it leaves all gradients of parameters behind, and every link passes on its own.
 
-use super::network::{Gradients, Network, Parameters, Workspace};
+use super::network::Network;
+use super::workspace::{Gradients, Parameters, Workspace};
 use crate::Result;
 use crate::nets::TrainingLayer;
 use crate::ops::cpu;

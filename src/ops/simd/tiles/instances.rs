@@ -1,0 +1,90 @@
+//! The inner loops, compiled for each instruction set.
+
+use super::super::InstructionSet;
+use super::super::vector::{Portable, Simd};
+use super::{Finish, Kernels, MOST_PIXELS, Products, Segment, TileSize, loops};
+/// Names the instantiations for one instruction set: pixels of a tile, and the vectors of one and of two blocks.
+macro_rules! kernels {
+    ($name:ident, $instructions:expr, $module:ident, $set:ty, $pixels:literal, $blocks:literal, $one:literal, $two:literal,
+        $rows:literal $(, $feature:meta)*) => {
+        mod $module {
+            use super::*;
+            $(#[$feature])*
+            pub unsafe fn tile(
+                size: TileSize, x: *const f32, pixels: &[usize; MOST_PIXELS], segments: &[Segment],
+                weights: *const f32, out: *mut f32, block_stride: usize,
+            ) {
+                const HALF: usize = $pixels / 2;
+                let add = size.add;
+                unsafe {
+                    match (size.blocks, size.half) {
+                        (1, false) => loops::tile::<$set, $pixels, $one>(add, x, pixels, segments, weights, out, block_stride),
+                        (1, true) => loops::tile::<$set, HALF, $one>(add, x, pixels, segments, weights, out, block_stride),
+                        (_, false) => loops::tile::<$set, $pixels, $two>(add, x, pixels, segments, weights, out, block_stride),
+                        (_, true) => loops::tile::<$set, HALF, $two>(add, x, pixels, segments, weights, out, block_stride),
+                    }
+                }
+            }
+            $(#[$feature])*
+            pub unsafe fn finish(
+                how: &Finish, bias: *const f32, values: *const f32, offsets: &[usize], to: *mut f32, seen: *const f32,
+            ) {
+                unsafe { loops::finish::<$set>(how, bias, values, offsets, to, seen) }
+            }
+            $(#[$feature])*
+            pub unsafe fn input(n: usize, x: *const f32, row: usize, column: usize, to: *mut f32, stride: usize) {
+                unsafe { loops::input::<$set>(n, x, row, column, to, stride) }
+            }
+            $(#[$feature])*
+            pub unsafe fn spread(n: usize, x: *const f32, row: usize, to: *mut f32, stride: usize) {
+                unsafe { loops::spread::<$set>(n, x, row, to, stride) }
+            }
+            $(#[$feature])*
+            pub unsafe fn outer(blocks: usize, products: &Products) {
+                unsafe {
+                    if blocks == 1 {
+                        loops::outer::<$set, $rows, $one>(products)
+                    } else {
+                        loops::outer::<$set, $rows, $two>(products)
+                    }
+                }
+            }
+            $(#[$feature])*
+            pub unsafe fn spin(rounds: usize) -> f32 {
+                unsafe { loops::spin::<$set>(rounds) }
+            }
+            $(#[$feature])*
+            pub unsafe fn output(n: usize, from: *const f32, stride: usize, to: *mut f32) {
+                unsafe { loops::output::<$set>(n, from, stride, to) }
+            }
+        }
+        pub(super) static $name: Kernels = Kernels {
+            set: $instructions, pixels: $pixels, blocks: $blocks, tile: $module::tile, finish: $module::finish,
+            input: $module::input, output: $module::output, spread: $module::spread, rows: $rows, outer: $module::outer,
+            spin: ($module::spin, <$set as Simd>::LANES),
+        };
+    };
+}
+
+kernels!(PORTABLE, InstructionSet::Portable, portable, Portable, 2, 1, 2, 2, 2);
+#[cfg(target_arch = "x86_64")]
+use super::super::vector::{Avx2, Avx512};
+#[cfg(target_arch = "x86_64")]
+kernels!(
+    AVX512,
+    InstructionSet::Avx512,
+    avx512,
+    Avx512,
+    8,
+    2,
+    1,
+    2,
+    8,
+    target_feature(enable = "avx512f,avx512vl,avx512dq,avx512bw,avx2,fma")
+);
+#[cfg(target_arch = "x86_64")]
+kernels!(AVX2, InstructionSet::Avx2, avx2, Avx2, 6, 1, 2, 2, 4, target_feature(enable = "avx2,fma"));
+#[cfg(target_arch = "aarch64")]
+use super::super::vector::Neon;
+#[cfg(target_arch = "aarch64")]
+kernels!(NEON, InstructionSet::Neon, neon, Neon, 6, 1, 2, 2, 4, target_feature(enable = "neon"));
