@@ -114,7 +114,7 @@ impl Source<'_> {
         let usual = [0.125f32, 0.375, 0.375, 0.125];
         let usual: Vec<f32> = usual.iter().flat_map(|a| usual.map(|b| a * b)).collect();
         let values: Vec<f32> = (filter.flatten_all()? / gain)?.to_vec1()?;
-        let differs = values.iter().zip(&usual).any(|(a, b)| !((a - b).abs() < 1e-4));
+        let differs = values.iter().zip(&usual).any(|(a, b)| !a.is_finite() || (a - b).abs() > 1e-4);
         if values.len() != usual.len() || differs {
             let full = format!("{}{name}", self.prefix);
             return Err(Error::new(format!("{full} is another filter than [1, 3, 3, 1], which alone is known.")));
@@ -329,7 +329,8 @@ fn factors(matrix: &[Vec<f64>]) -> Result<(Vec<f64>, Vec<f64>)> {
             let rest = matrix[i][j] - dot(&lower[i * n..][..j], &lower[j * n..][..j]);
             lower[i * n + j] = if i == j { (rest + ridge).sqrt() } else { rest / lower[j * n + j] };
         }
-        if !(lower[i * n + i] > 0.0) || !lower[i * n + i].is_finite() {
+        let side = lower[i * n + i];
+        if !side.is_finite() || side <= 0.0 {
             return Err(Error::new("The mapping network makes the same style of every z, or no numbers."));
         }
     }
