@@ -239,6 +239,21 @@ fn large_generators_are_trained_for_at_the_mappings_size_and_shown_at_their_own(
 }
 
 #[test]
+fn the_simulator_is_a_generator_that_is_solved_for() {
+    let folder = tempfile::tempdir().unwrap();
+    succeed(folder.path(), "import simulator --size 32 --out cars.safetensors --sheet sheet.png");
+    succeed(folder.path(), "data cars --set a --count 6 --size 32 --out y");
+    succeed(
+        folder.path(),
+        "train mapping --method nam --prior cars.safetensors --images y --width 4 --batch 2 --steps 2 --held-out 2 \
+         --held-out-starts 1 --held-out-steps 1 --start-deviation 1 --out m.safetensors",
+    );
+    let sample = std::fs::read_dir(folder.path().join("y")).unwrap().next().unwrap().unwrap().path();
+    let line = format!("solve {} --model m.safetensors --starts 2 --steps 3 --out grid.png", sample.display());
+    succeed(folder.path(), &line);
+}
+
+#[test]
 fn what_cannot_be_imported_is_explained() {
     let folder = tempfile::tempdir().unwrap();
     let (out, bad) = (folder.path().join("g.safetensors"), folder.path().join("bad.pth"));

@@ -3,17 +3,18 @@
 use super::options::{Compute, Seed};
 use super::{output, sheet};
 use crate::data::pictures_of;
-use crate::model_file::Storage;
+use crate::data::simulator::NUMBERS;
+use crate::model_file::{About, Part, Storage, TrainingRecord};
 use crate::nam::pictures;
 use crate::nets::weights::normal_values;
-use crate::nets::{Generator, GeneratorConfig, Params, Weights};
+use crate::nets::{Generator, GeneratorConfig, Layer, Params, Weights};
 use crate::prior::import::{draft, import};
 use crate::{Because, Error, Result};
 use candle_core::{Device, Tensor};
 use clap::{Args, Subcommand};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Pictures on a sheet, and how many stand in a row.
 const SHEET: (usize, usize) = (64, 8);
@@ -23,6 +24,8 @@ const SHEET: (usize, usize) = (64, 8);
 pub enum Import {
     /// Makes a generator that someone else trained one that mappings can be trained for
     Prior(Box<ImportPrior>),
+    /// Makes the simulator of cars a generator, whose gradient is that of finite differences
+    Simulator(ImportSimulator),
 }
 
 impl Import {
@@ -33,6 +36,7 @@ impl Import {
     pub fn run(self) -> Result<()> {
         match self {
             Self::Prior(prior) => prior.run(),
+            Self::Simulator(simulator) => simulator.run(),
         }
     }
 }
@@ -99,11 +103,7 @@ impl ImportPrior {
         let part = imported.part(&self.file, &self.data, &self.licence);
         let generator = Generator::new(&part.config, &Params::frozen(part.weights.clone()))?;
         if let Some(path) = &self.sheet {
-            let latent = part.config.latent;
-            let mut random = StdRng::seed_from_u64(self.seed.seed);
-            let normals = normal_values(&mut random, SHEET.0 * latent, 0.0, 1.0);
-            let normals = Tensor::from_vec(normals, (SHEET.0, latent), &device)?;
-            sheet::write(path, &pictures_of(&pictures(&generator, &generator.codes(&normals)?)?)?, SHEET.1)?;
+            write_sheet(path, &generator, self.seed.seed, &device)?;
         }
         let GeneratorConfig { latent, channels, size, .. } = part.config;
         let values = part.weights.elements();
@@ -116,4 +116,56 @@ impl ImportPrior {
             out.display()
         ))
     }
+}
+
+/// Makes the simulator of cars a generator.
+#[derive(Args, Debug)]
+#[command(
+    after_help = "Its 28 numbers of N(0, 1) are the azimuth, the light, the body style, the proportions and the \
+                        colour. A step of solving draws 57 pictures for each start."
+)]
+pub struct ImportSimulator {
+    /// Where the generator goes
+    #[arg(long, value_name = "G.safetensors")]
+    out: PathBuf,
+    /// Rows and columns of what it draws
+    #[arg(long, value_name = "PIXELS", default_value_t = 64)]
+    size: usize,
+    /// Draws pictures of random codes
+    #[arg(long, value_name = "FILE.png")]
+    sheet: Option<PathBuf>,
+    #[command(flatten)]
+    seed: Seed,
+    #[command(flatten)]
+    compute: Compute,
+}
+
+impl ImportSimulator {
+    fn run(self) -> Result<()> {
+        let device = self.compute.start()?;
+        let config = GeneratorConfig::of_layers(NUMBERS, vec![Layer::Cars { size: self.size }])?;
+        let generator = Generator::new(&config, &Params::frozen(Weights::default()))?;
+        if let Some(path) = &self.sheet {
+            write_sheet(path, &generator, self.seed.seed, &device)?;
+        }
+        let record = TrainingRecord {
+            stage: "prior".into(),
+            method: "simulator".into(),
+            data: "cars".into(),
+            program: env!("CARGO_PKG_VERSION").into(),
+            ..TrainingRecord::default()
+        };
+        let about = About { training: vec![record], ..About::default() };
+        Part { config, weights: Weights::default(), about }.save(&self.out, Storage::F32)?;
+        let (out, size) = (self.out.display(), self.size);
+        output::line(&format!("{out}: the simulator of cars as a generator of {size} x {size} RGB pictures."))
+    }
+}
+
+/// Pictures of random codes.
+fn write_sheet(path: &Path, generator: &Generator, seed: u64, device: &Device) -> Result<()> {
+    let latent = generator.config().latent;
+    let normals = normal_values(&mut StdRng::seed_from_u64(seed), SHEET.0 * latent, 0.0, 1.0);
+    let normals = Tensor::from_vec(normals, (SHEET.0, latent), device)?;
+    sheet::write(path, &pictures_of(&pictures(generator, &generator.codes(&normals)?)?)?, SHEET.1)
 }

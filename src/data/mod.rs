@@ -11,6 +11,7 @@ mod load;
 mod prepare;
 mod raster;
 mod set;
+pub mod simulator;
 
 pub use content::{Facing, crop_to_content, is_on_white};
 pub use drawing::looks_like_drawing;

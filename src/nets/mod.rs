@@ -17,6 +17,7 @@ pub mod perceptual;
 mod perceptual_layers;
 pub mod sampler;
 pub mod sequence;
+mod simulator;
 pub mod spectral;
 pub mod style;
 mod torch_zip;

@@ -4,8 +4,10 @@
 //! activation behind it as one block, and nearest-neighbour upsampling folded into the convolution behind it.
 
 use super::layers::{ConvBlock, Statistics};
+use super::simulator::Cars;
 use super::style::{StyleConfig, Synthesis};
 use super::{Params, Weights};
+use crate::data::simulator::NUMBERS;
 use crate::ops::{self, Activation, ConvSpec};
 use crate::{Error, Result};
 use candle_core::Tensor;
@@ -95,6 +97,11 @@ pub enum Layer {
     },
     /// StyleGAN2's synthesis network, from w to a picture.
     Style(StyleConfig),
+    /// The simulator of cars ([`crate::data::simulator`]): 28 numbers of N(0, 1) to a picture.
+    Cars {
+        /// Rows and columns.
+        size: usize,
+    },
 }
 
 impl Layer {
@@ -183,6 +190,14 @@ impl Layer {
                     Err(format!("it makes {} x {} x {} values", found.0, found.1, found.1))
                 }
             }
+            Self::Cars { size } => {
+                let fits = (channels, side) == (NUMBERS, 1) && size >= 8;
+                if fits {
+                    Ok((3, size))
+                } else {
+                    Err(format!("it takes {NUMBERS} numbers, and draws 8 pixels at least"))
+                }
+            }
             Self::Style(ref style) => {
                 style.check()?;
                 if (channels, side) != (style.style, 1) {
@@ -264,6 +279,7 @@ enum Step {
     Uniform,
     Scale(f32, f32),
     Style(Box<Synthesis>),
+    Cars(Cars),
 }
 
 /// A sequence of layers with their parameters.
@@ -347,6 +363,7 @@ impl Sequence {
                 Step::PixelNorm => pixel_norm(&x)?,
                 Step::Uniform => (x * std::f64::consts::FRAC_1_SQRT_2)?.erf()?,
                 Step::Style(synthesis) => synthesis.forward(&x)?,
+                Step::Cars(cars) => cars.forward(&x)?,
                 Step::Scale(factor, shift) => x.affine(f64::from(*factor), f64::from(*shift))?,
             };
         }
@@ -370,6 +387,7 @@ fn step(layer: &Layer, params: &Params) -> Result<Step> {
         Layer::Uniform => Step::Uniform,
         Layer::Scale { factor, shift } => Step::Scale(factor, shift),
         Layer::Style(ref style) => Step::Style(Box::new(Synthesis::new(style, params)?)),
+        Layer::Cars { size } => Step::Cars(Cars { size }),
         Layer::Prior { .. } => return Err(Error::new("What codes are drawn from must be the first layer.")),
         Layer::Relu | Layer::LeakyRelu { .. } | Layer::Tanh | Layer::Convolution { .. } => {
             Step::Activate(layer.activation().unwrap_or(Activation::None))
