@@ -11,25 +11,70 @@ use std::path::{Path, PathBuf};
 /// that was there before is as it was.
 pub fn write_beside(path: &Path, bytes: &[u8]) -> Result<()> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    replace(path, folder, bytes).map_err(|cause| refusal(path, folder, cause))
+}
+
+/// Learns before the work whether a result can be written: the place is no folder, device or input, and its folder takes
+/// files.
+///
+/// # Errors
+/// With what is wrong; nothing is changed.
+pub fn check_place(path: &Path, inputs: &[PathBuf]) -> Result<()> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let same = |input: &PathBuf| match (input.canonicalize(), path.canonicalize()) {
+        (Ok(input), Ok(path)) => input == path,
+        _ => false,
+    };
+    if inputs.iter().any(same) {
+        return Err(Error::new(format!("{} is an input and would be lost; choose another name.", path.display())));
+    }
+    is_place(path).and_then(|()| tempfile::tempfile_in(folder).map(drop)).map_err(|cause| refusal(path, folder, cause))
+}
+
+/// The sentence for a file that cannot be written.
+fn refusal(path: &Path, folder: &Path, cause: std::io::Error) -> Error {
     let shown = path.display();
-    replace(path, folder, bytes).map_err(|cause| {
-        let sentence = match cause.kind() {
-            ErrorKind::StorageFull | ErrorKind::QuotaExceeded => {
-                format!("There is no room left for {shown}; free some space or choose another folder.")
-            }
-            ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => {
-                format!("The folder {} may not be written to; choose another one.", folder.display())
-            }
-            ErrorKind::NotFound | ErrorKind::NotADirectory if !folder.is_dir() => {
-                format!("There is no folder {}; make it or choose another one.", folder.display())
-            }
-            ErrorKind::IsADirectory | ErrorKind::InvalidInput => {
-                format!("{shown} is not a file that can be written; choose another name.")
-            }
-            _ => format!("{shown} could not be written; nothing was changed."),
-        };
-        Error::because(sentence, cause)
-    })
+    let sentence = match cause.kind() {
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => {
+            format!("There is no room left for {shown}; free some space or choose another folder.")
+        }
+        ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => {
+            format!("The folder {} may not be written to; choose another one.", folder.display())
+        }
+        ErrorKind::NotFound | ErrorKind::NotADirectory if !folder.is_dir() => {
+            format!("There is no folder {}; make it or choose another one.", folder.display())
+        }
+        ErrorKind::IsADirectory | ErrorKind::InvalidInput => {
+            format!("{shown} is not a file that can be written; choose another name.")
+        }
+        _ => format!("{shown} could not be written; nothing was changed."),
+    };
+    Error::because(sentence, cause)
+}
+
+/// Refuses what a rename would replace by a file: a folder's name, a device.
+fn is_place(path: &Path) -> std::io::Result<()> {
+    if path.file_name().is_none() || path.metadata().is_ok_and(|metadata| !metadata.is_file()) {
+        return Err(ErrorKind::InvalidInput.into());
+    }
+    Ok(())
+}
+
+/// Refuses to read what is no file: a folder has no bytes, and a pipe or a device may never end.
+///
+/// # Errors
+/// With a sentence, also when there is nothing of this name.
+pub fn check_file(path: &Path) -> Result<()> {
+    let shown = path.display();
+    match path.metadata() {
+        Ok(metadata) if metadata.is_file() => Ok(()),
+        Ok(metadata) if metadata.is_dir() => Err(Error::new(format!("{shown} is a folder; choose a file."))),
+        Ok(_) => Err(Error::new(format!("{shown} is no file but a pipe or a device; choose a file."))),
+        Err(cause) if cause.kind() == ErrorKind::NotFound => {
+            Err(Error::because(format!("There is no file {shown}; check its name."), cause))
+        }
+        Err(cause) => Err(Error::because(format!("{shown} cannot be read; check that you may open it."), cause)),
+    }
 }
 
 /// The folder for what the program can find out again: `$XDG_CACHE_HOME`, `~/.cache`, `~/Library/Caches` or
@@ -48,10 +93,7 @@ pub fn cache_folder() -> Option<PathBuf> {
 }
 
 fn replace(path: &Path, folder: &Path, bytes: &[u8]) -> std::io::Result<()> {
-    // A rename would put a file in the place of a folder's name or of a device.
-    if path.file_name().is_none() || path.metadata().is_ok_and(|metadata| !metadata.is_file()) {
-        return Err(ErrorKind::InvalidInput.into());
-    }
+    is_place(path)?;
     let mut builder = tempfile::Builder::new();
     builder.prefix(".counterpart-").suffix(".part");
     #[cfg(unix)]
@@ -97,6 +139,30 @@ mod tests {
         }
         assert_eq!(std::fs::read(&path).unwrap(), b"old");
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_result_is_not_put_in_the_place_of_an_input() {
+        let folder = tempfile::tempdir().unwrap();
+        let (input, other) = (folder.path().join("input.png"), folder.path().join("other.png"));
+        std::fs::write(&input, b"x").unwrap();
+        let inputs = [input.clone()];
+        check_place(&other, &inputs).unwrap();
+        assert!(!other.exists());
+        let around = folder.path().join(".").join("input.png");
+        assert!(check_place(&around, &inputs).unwrap_err().to_string().contains("is an input"));
+        assert!(check_place(folder.path(), &inputs).unwrap_err().to_string().contains("not a file"));
+        let nowhere = folder.path().join("nowhere/x.png");
+        assert!(check_place(&nowhere, &inputs).unwrap_err().to_string().contains("no folder"));
+    }
+
+    #[test]
+    #[cfg(unix)]
+    fn what_may_never_end_is_not_read() {
+        check_file(Path::new(file!())).unwrap();
+        assert!(check_file(Path::new("/dev/zero")).unwrap_err().to_string().contains("a device"));
+        assert!(check_file(Path::new("/")).unwrap_err().to_string().contains("a folder"));
+        assert!(check_file(Path::new("nowhere")).unwrap_err().to_string().contains("no file"));
     }
 
     #[test]

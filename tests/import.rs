@@ -267,7 +267,7 @@ fn what_cannot_be_imported_is_explained() {
         assert!(!out.exists());
     };
     let whole = std::fs::read(data("imported.pth")).unwrap();
-    fail(&folder.path().join("none.pth"), &[], "cannot be read");
+    fail(&folder.path().join("none.pth"), &[], "There is no file");
     std::fs::write(&bad, b"PK\x03\x04 and nothing more").unwrap();
     fail(&bad, &[], "is not a PyTorch checkpoint");
     std::fs::write(&bad, &whole[..whole.len() / 2]).unwrap();

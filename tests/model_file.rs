@@ -124,7 +124,7 @@ fn no_model_at_all() {
     let folder = tempfile::tempdir().unwrap();
     assert!(Model::open(folder.path(), &Device::Cpu).is_err());
     let missing = Model::open(&folder.path().join("nowhere.safetensors"), &Device::Cpu).unwrap_err();
-    assert!(missing.to_string().starts_with("Cannot read"), "{missing}");
+    assert!(missing.to_string().starts_with("There is no file"), "{missing}");
 }
 
 #[test]

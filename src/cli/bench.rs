@@ -4,7 +4,7 @@
 //! float32, running statistics except in training, gradients only where a case needs them.
 
 use super::options::{Compute, DeviceChoice, Json};
-use super::train::at_least_one;
+use super::train::{MOST_AT_ONCE, up_to};
 use super::{bench_scaling, bench_ui, output};
 use crate::data::{Augmentation, Images};
 use crate::model_file::{LossConfig, Network};
@@ -38,10 +38,10 @@ pub struct Bench {
     #[arg(value_enum)]
     case: Case,
     /// Images or codes at once
-    #[arg(long, value_name = "N", default_value_t = 16, value_parser = at_least_one)]
+    #[arg(long, value_name = "N", default_value_t = 16, value_parser = up_to::<MOST_AT_ONCE>)]
     batch: usize,
     /// Counted iterations; two more come before them
-    #[arg(long, value_name = "K", default_value_t = 10, value_parser = at_least_one)]
+    #[arg(long, value_name = "K", default_value_t = 10, value_parser = up_to::<1_000_000>)]
     iterations: usize,
     /// How long the window is measured while it refines
     #[arg(long, value_name = "S", default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..))]

@@ -48,7 +48,7 @@ pub struct Cars {
     /// Rows and columns of each
     #[arg(long, value_name = "PIXELS", default_value_t = 64, value_parser = at_least_one)]
     size: usize,
-    /// Threads that draw [default: all cores but one]
+    /// Threads that draw [default: all cores]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     threads: Option<u16>,
     #[command(flatten)]

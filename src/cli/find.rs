@@ -7,6 +7,7 @@ use super::options::General;
 use super::output;
 use super::progress::Progress;
 use super::solutions::Solutions;
+use crate::files;
 use crate::model_file::Model;
 use crate::nam::{Candidates, SolveOn, Solver};
 use crate::{Error, Result};
@@ -50,6 +51,13 @@ impl Find {
         if self.out.is_none() && self.general.json.json.is_none() {
             return Err(Error::new("Name where the result goes: --out grid.png, --json FILE, or both."));
         }
+        self.general.json.check(&self.inputs.images)?;
+        if let Some(out) = &self.out {
+            files::check_place(out, &self.inputs.images)?;
+            if self.general.json.json.as_ref() == Some(out) {
+                return Err(Error::new("--out and --json name the same file; choose two."));
+            }
+        }
         let (device, place) = self.general.compute.start_solving()?;
         let model = self.model.open(&device)?;
         let inputs = self.inputs.read(&model.manifest)?;
@@ -75,7 +83,7 @@ impl Search {
         steps: usize,
         mut find: impl FnMut(&Tensor, &mut Descent) -> Result<(Candidates, usize)>,
     ) -> Result<()> {
-        let progress = Progress::new(doing, "steps", 0, (self.inputs.len() * steps) as u64);
+        let progress = Progress::new(doing, "steps", 0, self.inputs.len().saturating_mul(steps) as u64);
         let mut descent = Descent { progress, before: 0 };
         let mut all = Solutions::new(&self.model, how);
         for (i, input) in self.inputs.iter().enumerate() {
@@ -83,6 +91,13 @@ impl Search {
             descent.before = i * steps;
             let y = tensor_of(&[&input.y], self.model.manifest.channels_y, &self.device)?;
             let (found, taken) = find(&y, &mut descent)?;
+            if !found.losses.iter().any(|loss| loss.is_finite()) {
+                return Err(Error::new(format!(
+                    "No counterpart of {} has a loss that is a number; the loss's weights or the model's are beyond what \
+                     can be computed.",
+                    input.name
+                )));
+            }
             all.add(input, &y, &found, taken, started.elapsed().as_secs_f64())?;
             descent.progress.at(((i + 1) * steps) as u64, String::new);
         }

@@ -1,4 +1,4 @@
-//! The command line: one subcommand a file, everything that the window can do.
+//! The command line: one subcommand a file; all that the window can do but its sliders.
 
 mod bench;
 mod bench_scaling;

@@ -75,7 +75,7 @@ pub struct Compute {
     /// Where the tensors live
     #[arg(long, value_enum, default_value_t)]
     pub device: DeviceChoice,
-    /// Threads that compute [default: all cores but one, which is left to the window]
+    /// Threads that compute [default: all cores]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub threads: Option<u16>,
 }
@@ -128,7 +128,7 @@ pub struct Seed {
 #[derive(Args, Clone, Debug, Default)]
 #[command(next_help_heading = "General")]
 pub struct Json {
-    /// Writes a report in JSON (`-`, or nothing: to standard output)
+    /// Writes a report in JSON (`-`, or nothing at the end of the line: to standard output)
     #[arg(long, value_name = "FILE", num_args = 0..=1, default_missing_value = "-")]
     pub json: Option<PathBuf>,
 }
@@ -146,6 +146,26 @@ pub struct General {
 }
 
 impl Json {
+    /// Learns before the work whether the report can be written.
+    ///
+    /// # Errors
+    /// When it cannot, or something else is there, which a `--json` without a file before it may have meant.
+    pub fn check(&self, inputs: &[PathBuf]) -> Result<()> {
+        let Some(path) = self.json.as_ref().filter(|path| path.as_os_str() != "-") else { return Ok(()) };
+        crate::files::check_place(path, inputs)?;
+        let mut start = [0; 1];
+        let other = std::fs::File::open(path).is_ok_and(|mut file| {
+            std::io::Read::read(&mut file, &mut start).is_ok_and(|read| read > 0) && !b"{[".contains(&start[0])
+        });
+        if other {
+            return Err(Error::new(format!(
+                "{} is there already and is no report; name another file for --json, or --json=- for standard output.",
+                path.display()
+            )));
+        }
+        Ok(())
+    }
+
     /// Writes the report, if one was asked for.
     ///
     /// # Errors
@@ -155,6 +175,7 @@ impl Json {
             None => Ok(()),
             Some(path) if path.as_os_str() == "-" => super::output::line(&report.to_string()),
             Some(path) => {
+                self.check(&[])?;
                 let text = serde_json::to_string_pretty(report).because(|| "The report cannot be written as JSON.")?;
                 crate::files::write_beside(path, format!("{text}\n").as_bytes())
             }

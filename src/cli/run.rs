@@ -71,6 +71,8 @@ enum Which {
 
 impl Run {
     pub(super) fn run(self) -> Result<()> {
+        let inputs = [self.weights.clone(), self.input.clone()];
+        crate::files::check_place(&self.out, &inputs)?;
         let device = self.compute.start()?;
         let weights = Weights::open(&self.weights, &device)?.below(&self.prefix);
         if weights.is_empty() {
@@ -83,25 +85,33 @@ impl Run {
             Which::Running => (Params::frozen(weights.clone()), Statistics::Running),
             Which::Batch => (Params::trainable(&floating(&weights))?, Statistics::Batch),
         };
+        let fits = |wanted: &[usize]| self.fits(&input, wanted);
         let unfit = || format!("{} does not fit into this network.", self.input.display());
         let mut outputs = BTreeMap::new();
         match self.network {
             Kind::Generator => {
                 let network = self.generator(&weights, &params, &device)?;
+                fits(&[network.config().latent])?;
                 outputs.insert("x".to_owned(), network.forward(&input, statistics).because(unfit)?);
             }
             Kind::Mapping => {
                 let network = Mapping::new(&MappingConfig::of_weights(&weights, self.skip)?, &params)?;
+                let (config, size) = (network.config(), network.config().source_size());
+                fits(&[config.inputs, size, size])?;
                 outputs.insert("y".to_owned(), network.forward(&input, statistics).because(unfit)?);
             }
             Kind::Encoder => {
                 let network = Encoder::new(&EncoderConfig::of_weights(&weights)?, &params)?;
+                let EncoderConfig { channels, size, .. } = *network.config();
+                fits(&[channels, size, size])?;
                 let posterior = network.forward(&input, statistics).because(unfit)?;
                 outputs.insert("mu".to_owned(), posterior.mu.contiguous()?);
                 outputs.insert("log_var".to_owned(), posterior.log_var.contiguous()?);
             }
             Kind::Perceptual => {
                 let network = Perceptual::new(&PerceptualConfig::of_weights(&weights)?, &params)?;
+                // Of any size.
+                fits(&[3, input.dims().get(2).copied().unwrap_or(1), input.dims().get(3).copied().unwrap_or(1)])?;
                 let levels = network.levels(&input, network.level_count()).because(unfit)?;
                 outputs.extend(levels.into_iter().enumerate().map(|(i, level)| (format!("level{i}"), level)));
             }
@@ -116,6 +126,19 @@ impl Run {
             output::line(&format!("{name} {:?}", tensor.dims()))?;
         }
         Ok(())
+    }
+
+    /// Refuses an input whose rows have another shape than this.
+    fn fits(&self, input: &Tensor, wanted: &[usize]) -> Result<()> {
+        if input.rank() == wanted.len() + 1 && input.elem_count() > 0 && input.dims()[1..] == *wanted {
+            return Ok(());
+        }
+        let wanted = wanted.iter().map(usize::to_string).collect::<Vec<_>>().join(", ");
+        Err(Error::new(format!(
+            "The input in {} has the shape {:?}; this network takes [n, {wanted}], n from 1 up.",
+            self.input.display(),
+            input.dims()
+        )))
     }
 
     /// The generator; a file that says itself what its layers are is believed.

@@ -72,7 +72,11 @@ impl<'a> Solutions<'a> {
     pub fn add(&mut self, input: &Input, y: &Tensor, found: &Candidates, steps: usize, seconds: f64) -> Result<()> {
         let l1 = pixel_differences(found, y)?;
         let mut order: Vec<usize> = (0..found.losses.len()).collect();
-        order.sort_by(|&a, &b| found.losses[a].total_cmp(&found.losses[b]));
+        // What is not a number comes last, whatever its sign.
+        order.sort_by(|&a, &b| {
+            let (a, b) = (found.losses[a], found.losses[b]);
+            a.is_nan().cmp(&b.is_nan()).then(a.total_cmp(&b))
+        });
         let pictures = pictures_of(&found.x)?;
         let mut row = vec![Cell::new(input.y.clone(), "")];
         row.extend(order.iter().map(|&i| Cell::new(pictures[i].clone(), format!("{:.4}", found.losses[i]))));

@@ -3,7 +3,7 @@
 use super::find::Find;
 use super::loss;
 use super::solutions::WithLoss;
-use super::train::{at_least_one, check_rate};
+use super::train::{MOST_AT_ONCE, at_least_one, check_rate, up_to};
 use crate::Result;
 use crate::model_file::LossConfig;
 use crate::nam::{Settle, SolveSettings, Solver, Starts, candidates, starting_codes};
@@ -14,7 +14,7 @@ use std::sync::Arc;
 #[derive(Args, Debug)]
 pub struct Solve {
     /// Starts, each of which gives a counterpart
-    #[arg(long, value_name = "N", default_value_t = 16, value_parser = at_least_one)]
+    #[arg(long, value_name = "N", default_value_t = 16, value_parser = up_to::<MOST_AT_ONCE>)]
     starts: usize,
     /// Steps of every start
     #[arg(long, value_name = "N", default_value_t = 100, value_parser = at_least_one)]

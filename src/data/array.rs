@@ -76,6 +76,7 @@ pub(crate) fn start(path: &Path) -> std::io::Result<Vec<u8>> {
 
 /// Opens an IDX or NPZ file; `None` when the content is neither.
 pub(crate) fn open(path: &Path) -> Result<Option<PixelArray>> {
+    crate::files::check_file(path)?;
     let name = display_name(path);
     match start(path).because(|| cannot_open(path))?.as_slice() {
         [0x1f, 0x8b, ..] => {

@@ -29,6 +29,7 @@ impl Labels {
     /// # Errors
     /// When the file cannot be read or holds no labels.
     pub fn open(path: &Path) -> Result<Self> {
+        crate::files::check_file(path)?;
         let name = display_name(path);
         let start = super::array::start(path).because(|| cannot_open(path))?;
         let file = || File::open(path).because(|| cannot_open(path));

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::content::Content;
 use super::raster::{Plane, Raster, Region, resample};
-use crate::Picture;
+use crate::{Error, Picture, Result};
 
 /// Drawings are made at this many times the size that is asked for, then reduced, so that lines are smooth.
 pub(crate) const OVERSAMPLING: usize = 4;
@@ -32,6 +32,31 @@ pub struct LineSettings {
 impl Default for LineSettings {
     fn default() -> Self {
         Self { smoothing: 0.011, low: 0.06, high: 0.14, shortest: 0.1, most: 9.0, stroke: 0.021 }
+    }
+}
+
+impl LineSettings {
+    /// Refuses settings that are no shares of a side or of a contrast.
+    ///
+    /// # Errors
+    /// With the first that is wrong.
+    pub fn check(&self) -> Result<()> {
+        let all = [
+            ("smoothing", self.smoothing, 0.0..=0.25),
+            ("low", self.low, 0.0..=1.0),
+            ("high", self.high, self.low.max(f32::MIN_POSITIVE)..=1.0),
+            ("shortest", self.shortest, 0.0..=1e6),
+            ("most", self.most, 0.0..=1e6),
+            ("stroke", self.stroke, 0.0..=0.25),
+        ];
+        match all.into_iter().find(|(_, value, range)| !range.contains(value)) {
+            None => Ok(()),
+            Some((name, value, range)) => Err(Error::new(format!(
+                "The setting {name} of line drawings is {value}; it must lie between {} and {}.",
+                range.start(),
+                range.end()
+            ))),
+        }
     }
 }
 

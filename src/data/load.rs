@@ -31,6 +31,7 @@ pub fn load_picture(path: impl AsRef<Path>) -> Result<Picture> {
     if metadata.is_dir() {
         return Err(Error::new(format!("{name} is a folder, not a picture; choose a picture inside it.")));
     }
+    crate::files::check_file(path)?;
     if metadata.len() > LARGEST_FILE {
         return Err(Error::new(format!(
             "{name} has {} MB, too much for a picture; save it smaller and try again.",

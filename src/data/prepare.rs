@@ -6,7 +6,7 @@ use super::content::{Content, Facing};
 use super::drawing::redraw;
 use super::lines::{LineSettings, OVERSAMPLING, draw_edges};
 use super::raster::{Plane, Raster, Region, resample};
-use crate::Picture;
+use crate::{Error, Picture, Result};
 
 /// How a picture that is not square comes into a square.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -120,6 +120,36 @@ impl Default for Preparation {
             invert: false,
             lines: LineSettings::default(),
         }
+    }
+}
+
+impl Preparation {
+    /// Refuses what no picture can be prepared with.
+    ///
+    /// # Errors
+    /// With the first setting that is wrong.
+    pub fn check(&self) -> Result<()> {
+        let wrong = |what: &str, value: f32, range: &str| {
+            Err(Error::new(format!("The {what} of a picture's part is {value}; it must be a share {range}.")))
+        };
+        match self.crop {
+            Crop::Whole => {}
+            Crop::Content { margin } if (0.0..=0.45).contains(&margin) => {}
+            Crop::Content { margin } => return wrong("margin", margin, "from 0 to 0.45"),
+            Crop::Box { x, y, width, height } => {
+                for (what, value) in [("left edge", x), ("upper edge", y)] {
+                    if !(0.0..1.0).contains(&value) {
+                        return wrong(what, value, "from 0 to below 1");
+                    }
+                }
+                for (what, value, most) in [("width", width, 1.0 - x), ("height", height, 1.0 - y)] {
+                    if !(value > 0.0 && value <= most + 1e-4) {
+                        return wrong(what, value, "above 0 that ends within the picture");
+                    }
+                }
+            }
+        }
+        self.lines.check()
     }
 }
 

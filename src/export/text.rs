@@ -47,14 +47,16 @@ impl Text {
         if self.width(text) <= width {
             return text.to_owned();
         }
-        let mut kept: Vec<char> = text.chars().collect();
-        while kept.pop().is_some() {
-            let shorter: String = kept.iter().collect::<String>().trim_end().to_owned() + "…";
-            if self.width(&shorter) <= width {
-                return shorter;
-            }
+        let mut room = width - self.width("…");
+        if room < 0.0 {
+            return String::new();
         }
-        String::new()
+        let fits = |character: &char| {
+            room -= self.width(character.encode_utf8(&mut [0; 4]));
+            room >= 0.0
+        };
+        let kept: String = text.chars().take_while(fits).collect();
+        kept.trim_end().to_owned() + "…"
     }
 
     /// Draws one line of text with its upper left corner at a place; what leaves the picture is cut off.

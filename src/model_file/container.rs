@@ -53,11 +53,9 @@ impl<'a> Container<'a> {
     pub fn open(path: &Path) -> Result<Container<'static>> {
         let name = path.display().to_string();
         let cannot = || format!("Cannot read {name}.");
+        crate::files::check_file(path)?;
         let file = File::open(path).because(cannot)?;
         let about = file.metadata().because(cannot)?;
-        if !about.is_file() {
-            return Err(Error::new(format!("{name} is not a file.")));
-        }
         Container::new(name.clone(), Source::File(file), about.len())
     }
 
@@ -135,6 +133,10 @@ impl<'a> Container<'a> {
         if let Some(place) = values.iter().position(|value| !value.is_finite()) {
             let cause = format!("{tensor} has {} at place {place}.", values[place]);
             return Err(Error::because(format!("{name} is damaged: it holds weights that are not numbers."), cause));
+        }
+        if tensor.ends_with("running_var") && values.iter().any(|&value| value < 0.0) {
+            let cause = format!("{tensor} has a variance below 0.");
+            return Err(Error::because(format!("{name} is damaged: it holds weights that cannot be right."), cause));
         }
         Ok(Tensor::from_vec(values, entry.shape.as_slice(), device)?)
     }

@@ -173,6 +173,26 @@ impl Manifest {
             None => 0,
         };
         self.loss.check()?;
+        let halvings = self.size.trailing_zeros() as usize;
+        if self.loss.laplacian > 0.0 && self.loss.laplacian_levels > halvings + 1 {
+            return Err(Error::new(format!(
+                "The loss has a Laplacian pyramid of {} levels; {} pixels have at most {}.",
+                self.loss.laplacian_levels,
+                self.size,
+                halvings + 1
+            )));
+        }
+        for (name, text, most) in [
+            ("title", &self.title, 200),
+            ("domain_x", &self.domain_x, 200),
+            ("domain_y", &self.domain_y, 200),
+            ("licence", &self.licence, 10_000),
+        ] {
+            if text.chars().count() > most {
+                return Err(Error::new(format!("The entry {name} has more than {most} characters.")));
+            }
+        }
+        self.preparation.check()?;
         if self.loss.needs_perceptual() && self.loss.perceptual.len() > levels {
             let wanted = self.loss.perceptual.len();
             return Err(Error::new(format!("The loss uses {wanted} perceptual levels, the model has {levels}.")));
@@ -257,6 +277,7 @@ pub(super) fn typed_entries(container: &Container) -> Result<serde_json::Map<Str
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::data::Crop;
 
     #[test]
     fn contradictions_are_found() {
@@ -278,6 +299,34 @@ mod tests {
         );
         assert!(Manifest { loss: LossConfig::perceptual(4), perceptual, ..good.clone() }.check().is_err());
         let generator = GeneratorConfig { width: 1 << 40, ..good.generator.clone() };
-        assert!(Manifest { generator, ..good }.check().is_err());
+        assert!(Manifest { generator, ..good.clone() }.check().is_err());
+        let laplacian = |laplacian_levels| LossConfig { laplacian: 1.0, laplacian_levels, ..LossConfig::default() };
+        assert!(Manifest { loss: laplacian(7), ..good.clone() }.check().is_ok());
+        assert!(Manifest { loss: laplacian(8), ..good.clone() }.check().is_err());
+        assert!(Manifest { title: "T".repeat(201), ..good }.check().is_err());
+    }
+
+    #[test]
+    fn settings_that_no_picture_can_be_prepared_with_are_found() {
+        let with = |change: &dyn Fn(&mut Preparation)| {
+            let mut manifest = Manifest::default();
+            change(&mut manifest.preparation);
+            manifest.check()
+        };
+        assert!(with(&|_| {}).is_ok());
+        assert!(with(&|p| p.crop = Crop::Content { margin: 0.1 }).is_ok());
+        for (name, change) in [
+            ("stroke", (&|p: &mut Preparation| p.lines.stroke = 1e9) as &dyn Fn(&mut Preparation)),
+            ("smoothing", &|p| p.lines.smoothing = 1e6),
+            ("smoothing", &|p| p.lines.smoothing = f32::NAN),
+            ("high", &|p| p.lines.high = -1.0),
+            ("high", &|p| (p.lines.low, p.lines.high) = (0.5, 0.2)),
+            ("margin", &|p| p.crop = Crop::Content { margin: 1e30 }),
+            ("margin", &|p| p.crop = Crop::Content { margin: -5.0 }),
+            ("width", &|p| p.crop = Crop::Box { x: 0.5, y: 0.0, width: 0.6, height: 1.0 }),
+        ] {
+            let error = with(change).expect_err(name).to_string();
+            assert!(error.contains(name), "{error}");
+        }
     }
 }

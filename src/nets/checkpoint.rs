@@ -152,6 +152,7 @@ impl Checkpoint {
     /// When the file cannot be read, is damaged, or belongs to another kind of run.
     pub fn open(path: &Path, kind: &str) -> Result<Self> {
         let shown = path.display();
+        crate::files::check_file(path)?;
         let bytes = std::fs::read(path).because(|| format!("The checkpoint {shown} cannot be read."))?;
         let damaged = || format!("{shown} is no checkpoint, or it is damaged; start the training anew without it.");
         let (_, header) = SafeTensors::read_metadata(&bytes).because(damaged)?;
@@ -230,7 +231,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("run.checkpoint");
         let refusal = |kind: &str| Checkpoint::open(&path, kind).unwrap_err().to_string();
-        assert!(refusal("this").contains("cannot be read"));
+        assert!(refusal("this").contains("There is no file"));
         Checkpoint::new("this", &0).unwrap().save(&path).unwrap();
         assert!(refusal("that").contains("not a checkpoint of that, but of this"));
         let bytes = std::fs::read(&path).unwrap();

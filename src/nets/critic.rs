@@ -147,6 +147,14 @@ impl Critic {
     /// # Errors
     /// When the pictures have another shape.
     pub fn forward(&self, x: &Tensor, statistics: Statistics) -> Result<Tensor> {
+        let (count, channels, rows, columns) = x.dims4()?;
+        if count == 0 || channels != self.config.channels || rows != self.config.size || columns != self.config.size {
+            let (channels, size) = (self.config.channels, self.config.size);
+            return Err(Error::new(format!(
+                "Pictures of the shape {:?} do not fit a network that takes [n, {channels}, {size}, {size}].",
+                x.dims()
+            )));
+        }
         let mut h = x.clone();
         for layer in &self.layers {
             h = match layer {

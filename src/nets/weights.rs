@@ -17,6 +17,7 @@ impl Weights {
     /// # Errors
     /// When the file cannot be read or is neither.
     pub fn open(path: &Path, device: &Device) -> Result<Self> {
+        crate::files::check_file(path)?;
         let shown = path.display();
         let pickled = path.extension().is_some_and(|e| ["pth", "pt", "bin"].iter().any(|known| e == *known));
         let start = if pickled { file_start(path).because(|| format!("{shown} cannot be read."))? } else { Vec::new() };

@@ -23,7 +23,14 @@ impl Activation {
     pub fn apply(self, x: f32) -> f32 {
         match self {
             Self::None => x,
-            Self::Relu => x.max(0.0),
+            // As in PyTorch, what is not a number stays so and is seen.
+            Self::Relu => {
+                if x < 0.0 {
+                    0.0
+                } else {
+                    x
+                }
+            }
             Self::LeakyRelu(slope) => {
                 if x > 0.0 {
                     x

@@ -97,7 +97,10 @@ impl Form {
             let shift = beta[c] - mean * scale;
             let x = &x[index * area..][..area];
             match self.activation {
-                Activation::Relu => y.iter_mut().zip(x).for_each(|(y, x)| *y = (x * scale + shift).max(0.0)),
+                // A loop of its own, without a choice in it.
+                Activation::Relu => {
+                    y.iter_mut().zip(x).for_each(|(y, x)| *y = Activation::Relu.apply(x * scale + shift));
+                }
                 other => y.iter_mut().zip(x).for_each(|(y, x)| *y = other.apply(x * scale + shift)),
             }
         });

@@ -20,7 +20,7 @@ pub enum Method {
     Glo,
 }
 
-/// The settings of a prior's training. The default trains an SN-GAN as METHOD.md has it.
+/// The settings of a prior's training. The default trains an SN-GAN (Miyato et al., ICLR 2018).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Settings {

@@ -7,6 +7,7 @@ use counterpart::nets::{EncoderConfig, GeneratorConfig, MappingConfig, Perceptua
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
+mod misuse;
 mod protocols;
 mod refusals;
 mod solving;

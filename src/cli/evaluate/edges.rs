@@ -5,8 +5,8 @@ use crate::cli::inputs::tensor_of;
 use crate::cli::interrupt;
 use crate::cli::options::General;
 use crate::cli::progress::Progress;
-use crate::cli::train::at_least_one;
 use crate::cli::train::images::{ImageOptions, Part as Share, prepare_set};
+use crate::cli::train::{MOST_AT_ONCE, at_least_one, up_to};
 use crate::data::pictures_of;
 use crate::data::{Crop, Facing, Preparation, Treatment, YKind, prepare};
 use crate::evaluate::{
@@ -56,7 +56,7 @@ pub struct Edges {
     #[arg(long, value_name = "N", default_value_t = 48, value_parser = at_least_one)]
     count: usize,
     /// Counterparts of each
-    #[arg(long, value_name = "N", default_value_t = 16, value_parser = at_least_one)]
+    #[arg(long, value_name = "N", default_value_t = 16, value_parser = up_to::<MOST_AT_ONCE>)]
     starts: usize,
     /// Steps of solving
     #[arg(long, value_name = "N", default_value_t = 100, value_parser = at_least_one)]

@@ -9,8 +9,8 @@ use super::interrupt;
 use super::model::ModelOption;
 use super::options::General;
 use super::progress::Progress;
-use super::train::at_least_one;
 use super::train::images::ImageOptions;
+use super::train::{MOST_AT_ONCE, at_least_one, up_to};
 use crate::evaluate::{How, Measures, Settings, measure};
 use crate::nets::Verdict;
 use crate::{Error, Result};
@@ -40,7 +40,7 @@ pub struct Evaluate {
     #[arg(long, value_enum, value_name = "HOW")]
     how: Vec<HowChoice>,
     /// Counterparts of each image
-    #[arg(long, value_name = "N", default_value_t = 16, value_parser = at_least_one)]
+    #[arg(long, value_name = "N", default_value_t = 16, value_parser = up_to::<MOST_AT_ONCE>)]
     starts: usize,
     /// Steps of solving
     #[arg(long, value_name = "N", default_value_t = 100, value_parser = at_least_one)]

@@ -23,17 +23,29 @@ pub struct Schedule {
     pub log_every: usize,
 }
 
-/// Reads a whole number from 1 up.
+/// Reads a whole number from 1 up to a billion, which no training or search ends.
 ///
 /// # Errors
 /// With what is wrong, for clap to print.
 pub fn at_least_one(text: &str) -> Result<usize, String> {
+    up_to::<1_000_000_000>(text)
+}
+
+/// Reads a whole number from 1 up to `MOST`.
+///
+/// # Errors
+/// With what is wrong, for clap to print.
+pub fn up_to<const MOST: usize>(text: &str) -> Result<usize, String> {
     match text.parse::<usize>() {
         Ok(0) => Err("it must be at least 1".to_owned()),
+        Ok(number) if number > MOST => Err(format!("it must be at most {MOST}")),
         Ok(number) => Ok(number),
         Err(error) => Err(error.to_string()),
     }
 }
+
+/// The most pictures that are computed at once.
+pub const MOST_AT_ONCE: usize = 4096;
 
 /// A training that goes on step by step.
 pub trait Run {

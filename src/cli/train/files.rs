@@ -1,5 +1,6 @@
 //! The files of a training: the result, its checkpoint, its samples and its log, all beside one another.
 
+use crate::cli::output;
 use crate::{Because, Error, Result};
 use serde::Serialize;
 use std::fs::File;
@@ -34,6 +35,9 @@ impl Files {
         let folder = out.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
         // Better to learn now than after hours that nothing can be written there.
         tempfile::tempfile_in(folder).because(|| format!("Cannot write into the folder {}.", folder.display()))?;
+        if resume {
+            output::note("Going on with the settings of the checkpoint; options that say otherwise are not used.");
+        }
         Ok(files)
     }
 

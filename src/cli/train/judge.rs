@@ -4,7 +4,7 @@ use super::drive::{Run, Schedule, at_least_one, check_rate, drive};
 use super::files::Files;
 use super::images::{CropChoice, FitChoice, MARGIN};
 use crate::cli::labelled::Labelled;
-use crate::cli::options::{Compute, Seed};
+use crate::cli::options::{Compute, Json, Seed};
 use crate::cli::output;
 use crate::data::pictures_of;
 use crate::data::{Preparation, Treatment};
@@ -14,6 +14,7 @@ use crate::nets::{JudgeConfig, Verdict};
 use crate::{Error, Picture, Result};
 use candle_core::Device;
 use clap::{Args, ValueEnum};
+use serde_json::json;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -89,6 +90,8 @@ pub struct TrainJudge {
     seed: Seed,
     #[command(flatten)]
     compute: Compute,
+    #[command(flatten)]
+    json: Json,
 }
 
 /// `--verdict`.
@@ -143,14 +146,16 @@ impl TrainJudge {
         } else {
             JudgeTrainer::new(settings, images, labels, &device)?
         };
-        let schedule = self.schedule;
+        let (schedule, json) = (self.schedule, self.json);
         let mut run = JudgeRun { trainer, test, title, count, preparation: how, device };
         let (finished, seconds) = drive(&mut run, &format!("Training on {count} images"), &files, schedule)?;
         if finished {
-            output::line(&format!("{}: a judge, trained in {}.", files.out().display(), output::duration(seconds)))?;
-            for (name, value) in run.quality()? {
-                output::line(&format!("  {name}: {value:.2}"))?;
+            let quality = run.quality()?;
+            json.say(&format!("{}: a judge, trained in {}.", files.out().display(), output::duration(seconds)))?;
+            for (name, value) in &quality {
+                json.say(&format!("  {name}: {value:.2}"))?;
             }
+            json.write(&json!({ "judge": files.out(), "seconds": seconds, "test": quality }))?;
         }
         Ok(())
     }

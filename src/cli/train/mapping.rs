@@ -16,6 +16,7 @@ use crate::nets::{Generator, GeneratorConfig, MappingConfig, Params, Perceptual,
 use crate::{Error, Picture, Result};
 use candle_core::Device;
 use clap::{Args, ValueEnum};
+use serde_json::json;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -327,9 +328,11 @@ impl MappingRun {
         let middle = measured.percentiles.get(50).copied().unwrap_or(f32::NAN);
         self.model(seconds, measured)?.save(files.out(), self.storage())?;
         let steps = self.trainer.step_count();
-        output::line(&format!(
+        let json = &self.options.common.json;
+        json.say(&format!(
             "{out}: a model, trained for {steps} steps in {took}; median loss of {held_out} held-out images {middle:.4}."
-        ))
+        ))?;
+        json.write(&json!({ "model": files.out(), "steps": steps, "seconds": seconds, "held_out_loss": middle }))
     }
 
     fn model(&self, seconds: f64, held_out: HeldOut) -> Result<Model> {

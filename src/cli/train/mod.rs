@@ -11,7 +11,7 @@ mod options;
 mod prior;
 mod student;
 
-pub(super) use drive::{at_least_one, check_rate};
+pub(super) use drive::{MOST_AT_ONCE, at_least_one, check_rate, up_to};
 
 use crate::Result;
 use clap::Subcommand;

@@ -3,13 +3,14 @@
 
 use super::images::CropChoice;
 use super::mapping::YChoice;
-use crate::cli::options::{Compute, Seed};
+use crate::cli::options::{Compute, Json, Seed};
 use crate::cli::progress::Progress;
 use crate::cli::{interrupt, output, sheet};
 use crate::workshop::{Prior, Recipe, Row, Stage, Thoroughness, Warning, Work};
 use crate::{Error, Picture, Result};
 use candle_core::Device;
 use clap::Args;
+use serde_json::json;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
@@ -60,6 +61,8 @@ pub struct TrainModel {
     seed: Seed,
     #[command(flatten)]
     compute: Compute,
+    #[command(flatten)]
+    json: Json,
 }
 
 /// What becomes of it.
@@ -153,7 +156,9 @@ impl TrainModel {
         }
         if work.stage() == Stage::Done {
             let took = output::duration(started.elapsed().as_secs_f64());
-            return output::line(&format!("{}: a model, made in {took}.", out.display()));
+            self.json.say(&format!("{}: a model, made in {took}.", out.display()))?;
+            let seconds = started.elapsed().as_secs_f64();
+            return self.json.write(&json!({ "model": out, "seconds": seconds }));
         }
         work.checkpoint()?;
         output::note(&format!("Stopped; go on with --resume --out {}.", out.display()));

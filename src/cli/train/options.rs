@@ -4,7 +4,7 @@ use super::drive::Schedule;
 use super::files::Files;
 use super::images::ImageOptions;
 use crate::Result;
-use crate::cli::options::{Compute, Seed};
+use crate::cli::options::{Compute, Json, Seed};
 use clap::Args;
 use std::path::PathBuf;
 
@@ -21,6 +21,8 @@ pub struct TrainingOptions {
     pub seed: Seed,
     #[command(flatten)]
     pub compute: Compute,
+    #[command(flatten)]
+    pub json: Json,
 }
 
 /// What becomes of the result.

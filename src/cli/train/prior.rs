@@ -10,6 +10,7 @@ use crate::nets::GeneratorConfig;
 use crate::prior::{Method, Settings, Trainer};
 use crate::{Error, Picture, Result};
 use clap::{Args, ValueEnum};
+use serde_json::json;
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -153,7 +154,10 @@ impl Prior {
         let (finished, seconds) = drive(&mut run, &what, &files, schedule)?;
         if finished {
             let (out, took) = (files.out().display(), output::duration(seconds));
-            output::line(&format!("{out}: a generator, trained for {} steps in {took}.", run.trainer.steps()))?;
+            let steps = run.trainer.steps();
+            let json = &run.options.common.json;
+            json.say(&format!("{out}: a generator, trained for {steps} steps in {took}."))?;
+            json.write(&json!({ "generator": files.out(), "steps": steps, "seconds": seconds, "images": run.images }))?;
         }
         Ok(())
     }

@@ -13,6 +13,7 @@ use crate::nets::{Params, Perceptual, PerceptualConfig};
 use crate::{Error, Picture, Result};
 use candle_core::{D, Device, Tensor};
 use clap::Args;
+use serde_json::json;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -123,10 +124,12 @@ impl TrainStudent {
         let (finished, seconds) = drive(&mut run, &what, &files, schedule)?;
         if finished {
             let out = files.out().display();
-            output::line(&format!("{out}: a perceptual student, trained in {}.", output::duration(seconds)))?;
-            for (name, value) in run.quality()? {
-                output::line(&format!("  rank correlation with the teacher, {name}: {value:.3}"))?;
+            let (json, quality) = (&run.options.common.json, run.quality()?);
+            json.say(&format!("{out}: a perceptual student, trained in {}.", output::duration(seconds)))?;
+            for (name, value) in &quality {
+                json.say(&format!("  rank correlation with the teacher, {name}: {value:.3}"))?;
             }
+            json.write(&json!({ "student": files.out(), "seconds": seconds, "rank_correlation": quality }))?;
         }
         Ok(())
     }

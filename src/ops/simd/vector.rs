@@ -32,7 +32,7 @@ pub trait Simd: Copy {
     unsafe fn divide(a: Self::Vector, b: Self::Vector) -> Self::Vector;
     /// The smaller of two values.
     unsafe fn minimum(a: Self::Vector, b: Self::Vector) -> Self::Vector;
-    /// The larger of two values.
+    /// The larger of two values; the second where one of them is not a number.
     unsafe fn maximum(a: Self::Vector, b: Self::Vector) -> Self::Vector;
     /// `then` where `value` is above 0, `other` elsewhere.
     unsafe fn where_positive(value: Self::Vector, then: Self::Vector, other: Self::Vector) -> Self::Vector;
@@ -105,12 +105,12 @@ impl Simd for Portable {
     }
     #[inline(always)]
     unsafe fn minimum(mut a: Self::Vector, b: Self::Vector) -> Self::Vector {
-        a.iter_mut().zip(b).for_each(|(a, b)| *a = a.min(b));
+        a.iter_mut().zip(b).for_each(|(a, b)| *a = if *a < b { *a } else { b });
         a
     }
     #[inline(always)]
     unsafe fn maximum(mut a: Self::Vector, b: Self::Vector) -> Self::Vector {
-        a.iter_mut().zip(b).for_each(|(a, b)| *a = a.max(b));
+        a.iter_mut().zip(b).for_each(|(a, b)| *a = if *a > b { *a } else { b });
         a
     }
     #[inline(always)]

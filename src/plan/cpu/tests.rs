@@ -156,6 +156,26 @@ fn results_are_finished_as_asked() {
     }
 }
 
+#[test]
+fn what_is_not_a_number_stays_so() {
+    let (spec, to) = (ConvSpec::conv(1, 1, 3, 1, 1), layout(&[1], 8, 8));
+    let map = laid_out(&to, &[f32::NAN; 64], 1);
+    for kernels in runnable() {
+        let conv = Convolution::new(kernels, &spec, &[1.0; 9], (&to, None), (&to, None), Way::Direct).unwrap();
+        for activation in [Activation::None, Activation::Relu, Activation::LeakyRelu(0.2), Activation::Tanh] {
+            let mut y = laid_out(&to, &[0.0; 64], 1);
+            let finish = [Finish { activation, ..Finish::default() }];
+            let output = Output { values: &mut y, finish: &finish, bias: &[], seen: &[] };
+            conv.run(1, &map, output, &mut Floats::zeros(conv.shared(1)));
+            let mut found = vec![0.0; 64];
+            to.unpack(0, &y, &mut found);
+            let what = format!("{} {activation:?}", kernels.set.name());
+            assert!(found.iter().all(|value| value.is_nan()), "{what}: {found:?}");
+            assert!(activation.apply(f32::NAN).is_nan(), "{what}");
+        }
+    }
+}
+
 /// Forward and backward of one change of size by their definitions.
 fn plain_resample(how: Resample, x: &[f32], g: &[f32], (h, w): (usize, usize), planes: usize) -> (Vec<f32>, Vec<f32>) {
     let doubles = how == Resample::Bilinear;

@@ -71,11 +71,11 @@ unsafe fn activated<S: Simd>(x: S::Vector, activation: Activation) -> S::Vector 
     unsafe {
         match activation {
             Activation::None => x,
-            Activation::Relu => S::maximum(x, S::zero()),
+            Activation::Relu => S::maximum(S::zero(), x),
             Activation::LeakyRelu(slope) => S::where_positive(x, x, S::multiply(x, S::splat(slope))),
             Activation::Tanh => {
                 // As `Activation::apply` has it.
-                let x = S::maximum(S::minimum(x, S::splat(7.903_89)), S::splat(-7.903_89));
+                let x = S::maximum(S::splat(-7.903_89), S::minimum(S::splat(7.903_89), x));
                 let s = S::multiply(x, x);
                 let next = |p, c| S::multiply_add(p, s, S::splat(c));
                 let p = next(S::splat(-2.760_768_5e-16), 2.000_188e-13);
