@@ -210,7 +210,7 @@ fn succeed(folder: &Path, line: &str) {
 
 #[test]
 fn large_generators_are_trained_for_at_the_mappings_size_and_shown_at_their_own() {
-    for widths in [&[8, 8, 8, 8, 4, 4, 4][..], &[8, 8, 8, 8, 4, 4, 4, 2, 2]] {
+    for widths in [&[8, 8, 8, 8, 4, 4, 4][..], &[8, 8, 8, 4, 4, 2, 2, 1, 1]] {
         let side = 4u32 << (widths.len() - 1);
         let folder = tempfile::tempdir().unwrap();
         large(folder.path(), widths);
