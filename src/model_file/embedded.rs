@@ -27,10 +27,17 @@ pub fn all() -> &'static [EmbeddedModel] {
     MODELS
 }
 
-const MODELS: &[EmbeddedModel] = &[EmbeddedModel {
-    id: "edges_to_shoes",
-    bytes: include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/assets/models/edges_to_shoes.safetensors")),
-}];
+/// A model of `assets/models`, by its file's name.
+macro_rules! model {
+    ($id:literal) => {
+        EmbeddedModel {
+            id: $id,
+            bytes: include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/assets/models/", $id, ".safetensors")),
+        }
+    };
+}
+
+const MODELS: &[EmbeddedModel] = &[model!("edges_to_shoes"), model!("cars_to_cars")];
 
 #[cfg(test)]
 mod tests {
@@ -45,5 +52,14 @@ mod tests {
             assert_eq!(manifest.held_out.percentiles.len(), 101, "{}", embedded.id);
             assert!(!manifest.training.is_empty(), "{}", embedded.id);
         }
+    }
+
+    #[test]
+    fn the_models_are_few_megabytes_and_have_names_and_titles_of_their_own() {
+        assert!(all().iter().map(|model| model.bytes.len()).sum::<usize>() < 60_000_000);
+        let titles = all().iter().map(|model| model.open(&Device::Cpu).unwrap().manifest.title.clone());
+        let titles: std::collections::BTreeSet<String> = titles.collect();
+        let ids: std::collections::BTreeSet<&str> = all().iter().map(|model| model.id).collect();
+        assert_eq!((titles.len(), ids.len()), (all().len(), all().len()));
     }
 }

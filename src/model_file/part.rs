@@ -94,7 +94,9 @@ impl<N: Network> Part<N> {
                 .because(|| format!("{shown} is damaged: its entries cannot be understood."))?;
             (header.config, header.about)
         } else {
-            let Manifest { training, preparation, licence, .. } = Manifest::of(&container)?;
+            let Manifest { mut training, preparation, licence, .. } = Manifest::of(&container)?;
+            // The other networks of the model are left behind, and what is known of them with them.
+            training.retain(|record| record.stage == N::STAGE);
             let key = format!("counterpart.{}", N::PREFIX.trim_end_matches('.'));
             let text = container.metadata().get(&key).map_or("null", String::as_str);
             let config = serde_json::from_str(text).because(unknown)?;
@@ -161,6 +163,16 @@ mod tests {
         }
         let error: Error = Part::<PerceptualConfig>::open(&path, &Device::Cpu).unwrap_err();
         assert!(error.to_string().contains("does not hold a perceptual network"), "{error}");
+    }
+
+    #[test]
+    fn a_network_out_of_a_model_brings_its_own_records_alone() {
+        let first = &crate::model_file::embedded::all()[0];
+        let stages = |training: &[TrainingRecord]| training.iter().map(|r| r.stage.clone()).collect::<Vec<_>>();
+        let generator: Part<GeneratorConfig> = Part::from_bytes(first.id, first.bytes, &Device::Cpu).unwrap();
+        assert_eq!(stages(&generator.about.training), ["prior"]);
+        let perceptual: Part<PerceptualConfig> = Part::from_bytes(first.id, first.bytes, &Device::Cpu).unwrap();
+        assert_eq!(stages(&perceptual.about.training), ["student"]);
     }
 
     #[test]

@@ -15,6 +15,8 @@ pub trait Network: Serialize + DeserializeOwned + Clone {
     const PREFIX: &'static str;
     /// What it is called in sentences.
     const NAME: &'static str;
+    /// The stage of training that makes it, as records call it.
+    const STAGE: &'static str;
 
     /// The names and shapes of all its parameters.
     ///
@@ -58,6 +60,7 @@ fn normalisation(shapes: &mut Vec<(String, Vec<usize>)>, name: &str, channels: u
 impl Network for GeneratorConfig {
     const PREFIX: &'static str = "generator.";
     const NAME: &'static str = "generator";
+    const STAGE: &'static str = "prior";
 
     fn shapes(&self) -> Result<Vec<(String, Vec<usize>)>> {
         check_range("latent", self.latent, 1..=4096)?;
@@ -86,6 +89,7 @@ impl Network for GeneratorConfig {
 impl Network for MappingConfig {
     const PREFIX: &'static str = "mapping.";
     const NAME: &'static str = "mapping";
+    const STAGE: &'static str = "mapping";
 
     fn shapes(&self) -> Result<Vec<(String, Vec<usize>)>> {
         check_square(self.size, self.width, self.inputs)?;
@@ -112,6 +116,7 @@ impl Network for MappingConfig {
 impl Network for EncoderConfig {
     const PREFIX: &'static str = "encoder.";
     const NAME: &'static str = "encoder";
+    const STAGE: &'static str = "encoder";
 
     fn shapes(&self) -> Result<Vec<(String, Vec<usize>)>> {
         let hidden = check_square(self.size, self.width, self.channels)?;
@@ -146,6 +151,7 @@ impl Network for EncoderConfig {
 impl Network for PerceptualConfig {
     const PREFIX: &'static str = "perceptual.";
     const NAME: &'static str = "perceptual network";
+    const STAGE: &'static str = "student";
 
     fn shapes(&self) -> Result<Vec<(String, Vec<usize>)>> {
         if self.kind == PerceptualKind::SqueezeNet {
@@ -173,6 +179,7 @@ impl Network for PerceptualConfig {
 impl Network for JudgeConfig {
     const PREFIX: &'static str = "judge.";
     const NAME: &'static str = "judge";
+    const STAGE: &'static str = "judge";
 
     fn shapes(&self) -> Result<Vec<(String, Vec<usize>)>> {
         check_square(self.size, self.width, self.channels)?;

@@ -18,8 +18,7 @@ const SAMPLES: usize = 12;
 pub(super) fn perceptual_part(device: &Device) -> Result<Option<Part<PerceptualConfig>>> {
     let Some(first) = embedded::all().first() else { return Ok(None) };
     let mut part: Part<PerceptualConfig> = Part::from_bytes(first.id, first.bytes, device)?;
-    let About { training, licence, .. } = &mut part.about;
-    training.retain(|record| record.stage == "student");
+    let About { licence, .. } = &mut part.about;
     *licence = format!("perceptual network of {}: {licence}", first.id);
     Ok(Some(part))
 }
