@@ -102,6 +102,7 @@ impl CustomOp2 for Modulation {
 mod tests {
     use super::*;
     use crate::ops::tests::{check_gradients, difference, random};
+    use candle_core::Var;
 
     #[test]
     fn it_does_what_its_parts_do_and_has_their_gradients() {
@@ -110,12 +111,27 @@ mod tests {
         let parts = x.broadcast_mul(&scale.reshape((2, 3, 1, 1)).unwrap()).unwrap();
         let plain = Modulation::default().forward(&x, &scale).unwrap();
         assert!(difference(&plain, &parts) < 1e-6);
-        let parts = parts.broadcast_add(&bias.reshape((1, 3, 1, 1)).unwrap()).unwrap().broadcast_add(&plane).unwrap();
-        let all = Modulation::new(Some(bias.clone()), Some(plane.clone()), Activation::None);
-        assert!(difference(&all.forward(&x, &scale).unwrap(), &parts) < 1e-6);
-        let parts = parts.maximum(&(&parts * 0.2).unwrap()).unwrap();
-        let all = Modulation::new(Some(bias), Some(plane), Activation::LeakyRelu(0.2));
-        assert!(difference(&all.forward(&x, &scale).unwrap(), &parts) < 1e-6);
+        let parts = |x: &Tensor, scale: &Tensor, activation: Activation| {
+            let y = x.broadcast_mul(&scale.reshape((2, 3, 1, 1)).unwrap()).unwrap();
+            let y = y.broadcast_add(&bias.reshape((1, 3, 1, 1)).unwrap()).unwrap().broadcast_add(&plane).unwrap();
+            composed::activate(&y, activation).unwrap()
+        };
+        for activation in [Activation::None, Activation::LeakyRelu(0.2), Activation::Tanh] {
+            let all = Modulation::new(Some(bias.clone()), Some(plane.clone()), activation);
+            assert!(difference(&all.forward(&x, &scale).unwrap(), &parts(&x, &scale, activation)) < 1e-6);
+            // Against the gradients of the parts, which know no steps across the kink of an activation.
+            let towards = random(&[2, 3, 4, 5], 5);
+            let (a, b) = (Var::from_tensor(&x).unwrap(), Var::from_tensor(&scale).unwrap());
+            let gradients = |y: Tensor| {
+                let gradients = (y * &towards).unwrap().sum_all().unwrap().backward().unwrap();
+                [&a, &b].map(|variable| gradients.get(variable).unwrap().clone())
+            };
+            let (found, wanted) = (gradients(all.forward(&a, &b).unwrap()), gradients(parts(&a, &b, activation)));
+            for (found, wanted) in found.iter().zip(&wanted) {
+                assert!(difference(found, wanted) < 1e-5, "{activation:?}: {found} instead of {wanted}");
+            }
+        }
+        let all = Modulation::new(Some(bias), Some(plane), Activation::Tanh);
         check_gradients(&[x.clone(), scale], |t| all.forward(&t[0], &t[1]));
         assert!(all.forward(&x, &random(&[2, 4], 1)).is_err());
     }

@@ -195,7 +195,7 @@ fn settings(ui: &mut egui::Ui, scene: &mut Scene<'_>) {
             if trains {
                 "64 pixels show more, and take about four times as long as 32."
             } else {
-                "The size is that of the generator."
+                "The size is that of the generator; what it draws in another is brought to 64 pixels for T, and shown as it is."
             },
         );
         let choices = [

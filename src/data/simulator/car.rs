@@ -15,9 +15,12 @@ pub enum Set {
     B = 1,
 }
 
+/// A kind of body, as [`STYLES`] has them.
+type Style = ([f32; 4], f32, f32, f32, f32);
+
 /// The kinds of body, with the shares of the length at which the cabin's corners stand (from the rear: rear foot, rear of
 /// the roof, front of the roof, front foot), the height of belt and roof, the length, and the ground clearance.
-const STYLES: [([f32; 4], f32, f32, f32, f32); 7] = [
+const STYLES: [Style; 7] = [
     ([0.15, 0.26, 0.52, 0.70], 0.88, 1.40, 4.5, 0.20), // saloon
     ([0.03, 0.12, 0.54, 0.72], 0.90, 1.45, 4.0, 0.20), // hatchback
     ([0.02, 0.07, 0.53, 0.70], 0.90, 1.45, 4.6, 0.20), // estate
@@ -145,7 +148,7 @@ impl CarModel {
         let most = styles.iter().copied().fold(f32::MIN, f32::max);
         let shares = styles.map(|style| (SHARPNESS * (style - most)).exp());
         let sum: f32 = shares.iter().sum();
-        let mean = |of: fn(&([f32; 4], f32, f32, f32, f32), usize) -> f32, i: usize| {
+        let mean = |of: fn(&Style, usize) -> f32, i: usize| {
             STYLES.iter().zip(&shares).map(|(style, share)| of(style, i) * share / sum).sum::<f32>()
         };
         let about = |value: f32, i: usize, share: f32| value * (1.0 + share * unit[i]);
