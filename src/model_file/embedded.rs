@@ -37,7 +37,8 @@ macro_rules! model {
     };
 }
 
-const MODELS: &[EmbeddedModel] = &[model!("edges_to_shoes"), model!("cars_to_cars")];
+const MODELS: &[EmbeddedModel] =
+    &[model!("edges_to_shoes"), model!("bags_to_shoes"), model!("cars_to_cars"), model!("emoji_to_emoji")];
 
 #[cfg(test)]
 mod tests {
