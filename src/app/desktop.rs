@@ -1,6 +1,7 @@
 //! What the window wants of the desktop, behind a trait so that tests bring their own. Every call may block and is
 //! made on a thread of its own.
 
+use crate::workshop::GENERATORS;
 use crate::{Because, Error, Picture, Result};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -67,7 +68,7 @@ impl Desktop for RealDesktop {
 
     fn pick_generator(&self) -> Result<Option<PathBuf>> {
         let dialog = rfd::FileDialog::new().set_title("Use a generator");
-        shown(|| dialog.add_filter("Generators and models", &["safetensors"]).pick_file())
+        shown(|| dialog.add_filter("Generators and models", &GENERATORS).pick_file())
     }
 
     fn pick_place(&self, name: &str) -> Result<Option<PathBuf>> {

@@ -4,7 +4,7 @@ use crate::Picture;
 use crate::data::YKind;
 use crate::engine::Problem;
 use crate::engine::training::{TrainingFrame, TrainingStage};
-use crate::workshop::{Domain, Prior, Recipe, Row};
+use crate::workshop::{Domain, GENERATORS, Prior, Recipe, Row};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -165,7 +165,7 @@ impl NewModel {
         };
         if self.run.is_some() {
             Err("Pictures are chosen before a training; set up another model first.".into())
-        } else if is(&["safetensors"]) {
+        } else if is(&GENERATORS) {
             self.train_prior(false);
             self.recipe.prior = Prior::File(path.to_owned());
             Ok(())
@@ -322,6 +322,8 @@ mod tests {
         let mut page = NewModel::default();
         page.use_pictures(Domain::X, vec!["/data/shoes".into()]);
         assert!(page.glance(Domain::X).is_some() && page.glance(Domain::Y).is_none());
+        page.take_drop(Path::new("/models/stylegan2.PTH")).unwrap();
+        assert_eq!(page.recipe.prior, Prior::File("/models/stylegan2.PTH".into()));
         page.take_drop(Path::new("/models/G.safetensors")).unwrap();
         assert_eq!(page.recipe.prior, Prior::File("/models/G.safetensors".into()));
         assert!(page.glance(Domain::X).is_none());

@@ -1,19 +1,20 @@
 //! `counterpart import`: networks that someone else trained.
 
-use super::inputs::pictures_of;
 use super::options::{Compute, Seed};
 use super::{output, sheet};
+use crate::data::pictures_of;
+use crate::data::simulator::NUMBERS;
 use crate::model_file::{About, Part, Storage, TrainingRecord};
+use crate::nam::pictures;
 use crate::nets::weights::normal_values;
-use crate::nets::{Generator, GeneratorConfig, Params, Statistics, Weights};
-use crate::prior::import::{Description, draft, recognise, resolve};
+use crate::nets::{Generator, GeneratorConfig, Layer, Params, Weights};
+use crate::prior::import::{draft, import};
 use crate::{Because, Error, Result};
 use candle_core::{Device, Tensor};
 use clap::{Args, Subcommand};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
-use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Pictures on a sheet, and how many stand in a row.
 const SHEET: (usize, usize) = (64, 8);
@@ -23,6 +24,8 @@ const SHEET: (usize, usize) = (64, 8);
 pub enum Import {
     /// Makes a generator that someone else trained one that mappings can be trained for
     Prior(Box<ImportPrior>),
+    /// Makes the simulator of cars a generator, whose gradient is that of finite differences
+    Simulator(ImportSimulator),
 }
 
 impl Import {
@@ -33,6 +36,7 @@ impl Import {
     pub fn run(self) -> Result<()> {
         match self {
             Self::Prior(prior) => prior.run(),
+            Self::Simulator(simulator) => simulator.run(),
         }
     }
 }
@@ -58,6 +62,9 @@ pub struct ImportPrior {
     /// Writes a description to be completed, and imports nothing
     #[arg(long, value_name = "DESCRIPTION.json", conflicts_with_all = ["describe", "out"])]
     draft: Option<PathBuf>,
+    /// StyleGAN2: draws styles so far from their mean, 1 as they are; less is less varied and more usual
+    #[arg(long, value_name = "PSI")]
+    truncation: Option<f64>,
     /// Draws pictures of random codes
     #[arg(long, value_name = "FILE.png", conflicts_with = "draft")]
     sheet: Option<PathBuf>,
@@ -88,32 +95,20 @@ impl ImportPrior {
                  import with --describe {path}."
             ));
         }
-        let (description, told) = self.description(&tensors)?;
-        let (config, weights) = resolve(&description, &tensors).map_err(|error| {
+        let imported = import(&tensors, self.describe.as_deref(), self.truncation).map_err(|error| {
             let sentence = format!("{shown} cannot be imported. {error}");
             Error::because(sentence, error)
         })?;
-        let generator = Generator::new(&config, &Params::frozen(weights.clone()))?;
+        let told = imported.told.clone();
+        let part = imported.part(&self.file, &self.data, &self.licence);
+        let generator = Generator::new(&part.config, &Params::frozen(part.weights.clone()))?;
         if let Some(path) = &self.sheet {
-            let mut random = StdRng::seed_from_u64(self.seed.seed);
-            let codes = normal_values(&mut random, SHEET.0 * config.latent, 0.0, 1.0);
-            let codes = Tensor::from_vec(codes, (SHEET.0, config.latent), &device)?;
-            sheet::write(path, &pictures_of(&draw(&generator, &codes)?)?, SHEET.1)?;
+            write_sheet(path, &generator, self.seed.seed, &device)?;
         }
-        let name = self.file.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-        let record = TrainingRecord {
-            stage: "prior".into(),
-            method: "import".into(),
-            data: self.data.clone(),
-            program: env!("CARGO_PKG_VERSION").into(),
-            settings: BTreeMap::from([("file".to_owned(), name), ("layers".to_owned(), told.clone())]),
-            ..TrainingRecord::default()
-        };
-        let GeneratorConfig { latent, channels, size, .. } = config;
-        let values = weights.elements();
-        let about = About { training: vec![record], licence: self.licence.clone(), ..About::default() };
+        let GeneratorConfig { latent, channels, size, .. } = part.config;
+        let values = part.weights.elements();
         let out = self.out.clone().ok_or_else(|| Error::new("--out names the file of the generator."))?;
-        Part { config, weights, about }.save(&out, Storage::F32)?;
+        part.save(&out, Storage::F32)?;
         let colour = if channels == 1 { "grey" } else { "RGB" };
         output::line(&format!(
             "{}: a generator of {size} x {size} {colour} pictures from codes of {latent} values, {values} parameters; \
@@ -121,32 +116,56 @@ impl ImportPrior {
             out.display()
         ))
     }
+}
 
-    /// What the layers are, and how that is known.
-    fn description(&self, tensors: &Weights) -> Result<(Description, String)> {
-        let shown = self.file.display();
-        if let Some(path) = &self.describe {
-            let text = std::fs::read_to_string(path).because(|| format!("Cannot read {}.", path.display()))?;
-            let description = Description::parse(&text).map_err(|error| {
-                let sentence = format!("{} cannot be used. {error}", path.display());
-                Error::because(sentence, error)
-            })?;
-            return Ok((description, "its layers as described".to_owned()));
+/// Makes the simulator of cars a generator.
+#[derive(Args, Debug)]
+#[command(
+    after_help = "Its 28 numbers of N(0, 1) are the azimuth, the light, the body style, the proportions and the \
+                        colour. A step of solving draws 57 pictures for each start."
+)]
+pub struct ImportSimulator {
+    /// Where the generator goes
+    #[arg(long, value_name = "G.safetensors")]
+    out: PathBuf,
+    /// Rows and columns of what it draws
+    #[arg(long, value_name = "PIXELS", default_value_t = 64)]
+    size: usize,
+    /// Draws pictures of random codes
+    #[arg(long, value_name = "FILE.png")]
+    sheet: Option<PathBuf>,
+    #[command(flatten)]
+    seed: Seed,
+    #[command(flatten)]
+    compute: Compute,
+}
+
+impl ImportSimulator {
+    fn run(self) -> Result<()> {
+        let device = self.compute.start()?;
+        let config = GeneratorConfig::of_layers(NUMBERS, vec![Layer::Cars { size: self.size }])?;
+        let generator = Generator::new(&config, &Params::frozen(Weights::default()))?;
+        if let Some(path) = &self.sheet {
+            write_sheet(path, &generator, self.seed.seed, &device)?;
         }
-        let known = recognise(tensors).ok_or_else(|| {
-            Error::new(format!(
-                "The names and shapes in {shown} do not tell what its layers are; write a description with --draft \
-                 DESCRIPTION.json, complete it, and import with --describe DESCRIPTION.json."
-            ))
-        })?;
-        Ok((known.0, format!("recognised as {}", known.1)))
+        let record = TrainingRecord {
+            stage: "prior".into(),
+            method: "simulator".into(),
+            data: "cars".into(),
+            program: env!("CARGO_PKG_VERSION").into(),
+            ..TrainingRecord::default()
+        };
+        let about = About { training: vec![record], ..About::default() };
+        Part { config, weights: Weights::default(), about }.save(&self.out, Storage::F32)?;
+        let (out, size) = (self.out.display(), self.size);
+        output::line(&format!("{out}: the simulator of cars as a generator of {size} x {size} RGB pictures."))
     }
 }
 
-/// G(z), by its plan where there is one.
-fn draw(generator: &Generator, codes: &Tensor) -> Result<Tensor> {
-    match crate::plan::generate(generator, codes) {
-        Some(pictures) => Ok(pictures),
-        None => generator.forward(codes, Statistics::Running),
-    }
+/// Pictures of random codes.
+fn write_sheet(path: &Path, generator: &Generator, seed: u64, device: &Device) -> Result<()> {
+    let latent = generator.config().latent;
+    let normals = normal_values(&mut StdRng::seed_from_u64(seed), SHEET.0 * latent, 0.0, 1.0);
+    let normals = Tensor::from_vec(normals, (SHEET.0, latent), device)?;
+    sheet::write(path, &pictures_of(&pictures(generator, &generator.codes(&normals)?)?)?, SHEET.1)
 }

@@ -100,13 +100,3 @@ pub fn tensor_of(pictures: &[&Picture], channels: usize, device: &Device) -> Res
     let values: Vec<f32> = pictures.iter().flat_map(|picture| picture.to_planes(channels)).collect();
     Ok(Tensor::from_vec(values, (pictures.len(), channels, first.height(), first.width()), device)?)
 }
-
-/// The images of a tensor `[n, channels, h, w]` as pictures.
-///
-/// # Errors
-/// When the device fails.
-pub fn pictures_of(images: &Tensor) -> Result<Vec<Picture>> {
-    let (_, channels, height, width) = images.dims4()?;
-    let rows = images.flatten_from(1)?.to_vec2::<f32>()?;
-    rows.iter().map(|row| Picture::from_planes(row, channels, width, height)).collect()
-}

@@ -1,15 +1,12 @@
 //! Images with their labels, prepared.
 
-use super::progress::Progress;
-use super::{interrupt, output};
+use super::train::images::prepare_set;
+use crate::Result;
 use crate::data::{ImageSet, Images, Labels, Preparation};
-use crate::{Error, Result};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 use rand::seq::SliceRandom;
-use std::ops::ControlFlow;
 use std::path::Path;
-use std::sync::Mutex;
 
 /// Prepared images with a label each.
 pub struct Labelled {
@@ -29,18 +26,7 @@ impl Labelled {
     pub fn prepare(images: &Path, labels: &Path, how: &Preparation, channels: usize) -> Result<Self> {
         let set = ImageSet::open(images)?;
         let labels = Labels::open(labels)?.of(&set)?;
-        let progress = Mutex::new(Progress::new("Preparing images", "images", 0, set.len() as u64));
-        let prepared = set.prepare_all(how, |_| {
-            if let Ok(mut progress) = progress.lock() {
-                progress.step(String::new);
-            }
-            if interrupt::happened() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
-        });
-        drop(progress);
-        if interrupt::happened() {
-            return Err(Error::new("Stopped before all images were prepared."));
-        }
-        prepared.failures.iter().take(5).for_each(|failure| output::note(&format!("passed over: {failure}")));
+        let prepared = prepare_set(&set, how, 1)?;
         let labels = prepared.indices.iter().map(|&i| labels[i]).collect();
         let title = set.title().to_owned();
         Ok(Self { title, images: Images::from_pictures(&prepared.pictures, channels)?, labels })

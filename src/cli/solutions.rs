@@ -1,9 +1,10 @@
 //! What `solve` and `sample` found: the grid and the report.
 
-use super::inputs::{Input, pictures_of};
+use super::inputs::Input;
 use super::options::Json;
 use super::output;
 use crate::Result;
+use crate::data::pictures_of;
 use crate::evaluate::mean;
 use crate::export::{Cell, Grid, grid, write_png};
 use crate::model_file::{LossConfig, Model};

@@ -199,6 +199,16 @@ pub fn draw_indices(random: &mut impl Rng, from: usize, count: usize) -> Vec<usi
     drawn
 }
 
+/// The images of a tensor `[n, channels, h, w]` as pictures.
+///
+/// # Errors
+/// When the device fails.
+pub fn pictures_of(images: &Tensor) -> Result<Vec<Picture>> {
+    let (_, channels, height, width) = images.dims4()?;
+    let rows = images.flatten_from(1)?.to_vec2::<f32>()?;
+    rows.iter().map(|row| Picture::from_planes(row, channels, width, height)).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -9,13 +9,15 @@ pub mod embedded;
 mod manifest;
 mod model;
 mod part;
+mod parts;
 mod settings;
 mod shapes;
 
 pub use container::{Storage, write_tensors};
 pub use manifest::{FORMAT_VERSION, Manifest, TrainingRecord};
 pub use model::Model;
-pub use part::{About, Part, is_model};
+pub use part::{About, Part, is_model, is_own};
+pub use parts::Parts;
 pub use settings::{HeldOut, LossConfig};
 pub use shapes::Network;
 

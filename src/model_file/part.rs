@@ -134,6 +134,11 @@ pub fn is_model(path: &Path) -> bool {
     })
 }
 
+/// Whether a file says of itself that this program wrote it.
+pub fn is_own(path: &Path) -> bool {
+    Container::open(path).is_ok_and(|container| container.metadata().contains_key("counterpart.format_version"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -44,7 +44,7 @@ pub fn pictures(generator: &Generator, codes: &Tensor) -> Result<Tensor> {
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Starts {
-    /// N(0, deviation^2): 1 for solutions as different as the prior's pictures, 0.01 as the authors' training code.
+    /// N(0, deviation^2), or deviation times the generator's own codes: 1 for solutions as different as the prior's pictures, 0.01 as the authors' training code.
     Normal {
         /// The standard deviation.
         std: f32,
@@ -84,7 +84,7 @@ pub fn starting_codes_for(
     let noise = places.iter().flat_map(|&place| normals(&mut source(seed, Purpose::Start, place), nz)).collect();
     let noise = Tensor::from_vec(noise, (places.len(), nz), y.device())?;
     match starts {
-        Starts::Normal { std } => Ok((noise * f64::from(std))?),
+        Starts::Normal { std } => Ok((networks.generator().codes(&noise)? * f64::from(std))?),
         Starts::Posterior => posterior(networks, y)?.sample(&noise),
     }
 }

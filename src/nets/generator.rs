@@ -1,14 +1,19 @@
 //! The generator G: DCGAN's (Radford et al., ICLR 2016), as in the well-known PyTorch example, whose checkpoints load, or
 //! any sequence of layers.
 
+use super::in_parts::InParts;
 use super::layers::{ConvBlock, Statistics};
-use super::sequence::{Layer, Sequence, drawn};
+use super::sequence::{Layer, Sequence, drawn, map_values};
 use super::weights::Initialiser;
 use super::{Params, Weights};
 use crate::ops::{Activation, ConvSpec};
 use crate::{Error, Result};
 use candle_core::{Device, Tensor};
 use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+
+/// Values of maps that are kept at once for a gradient, at most: more pictures are then computed in parts.
+const MAPS_AT_ONCE: usize = 1 << 28;
 
 /// The shape of a generator.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -123,7 +128,7 @@ pub struct Generator {
 
 enum Body {
     Dcgan(Vec<ConvBlock>),
-    Sequence(Sequence),
+    Sequence { sequence: Arc<Sequence>, at_once: usize },
 }
 
 impl Generator {
@@ -152,7 +157,9 @@ impl Generator {
 
     fn sequence(config: &GeneratorConfig, params: &Params) -> Result<Body> {
         config.check_layers()?;
-        Ok(Body::Sequence(Sequence::new(&config.layers, params)?))
+        let sequence = Arc::new(Sequence::new(&config.layers, params)?);
+        let values = map_values(&config.layers, config.latent).max(1);
+        Ok(Body::Sequence { sequence, at_once: (MAPS_AT_ONCE / values).max(1) })
     }
 
     /// The shape.
@@ -164,7 +171,7 @@ impl Generator {
     pub fn blocks(&self) -> Option<Vec<&ConvBlock>> {
         match &self.body {
             Body::Dcgan(blocks) => Some(blocks.iter().collect()),
-            Body::Sequence(sequence) => sequence.blocks(),
+            Body::Sequence { sequence, .. } => sequence.blocks(),
         }
     }
 
@@ -181,7 +188,25 @@ impl Generator {
                 }
                 Ok(x)
             }
-            Body::Sequence(sequence) => sequence.forward(&x, statistics),
+            Body::Sequence { sequence, at_once } if x.dim(0)? > *at_once && x.device().is_cpu() => {
+                let GeneratorConfig { channels, size, .. } = self.config;
+                Ok(x.contiguous()?.apply_op1(InParts::new(sequence.clone(), *at_once, [channels, size, size]))?)
+            }
+            Body::Sequence { sequence, .. } => sequence.forward(&x, statistics),
+        }
+    }
+
+    /// The codes that become of values of N(0, I), `[n, nz]` both: the values themselves, but for a generator whose codes
+    /// have a distribution of their own (StyleGAN2's w).
+    ///
+    /// # Errors
+    /// When there are not nz values for each.
+    pub fn codes(&self, normals: &Tensor) -> Result<Tensor> {
+        match &self.body {
+            Body::Dcgan(_) => Ok(normals.clone()),
+            Body::Sequence { sequence, .. } => {
+                Ok(sequence.codes(&normals.reshape((normals.dim(0)?, self.config.latent, 1, 1))?)?.flatten_from(1)?)
+            }
         }
     }
 }

@@ -4,7 +4,10 @@
 //! activation behind it as one block, and nearest-neighbour upsampling folded into the convolution behind it.
 
 use super::layers::{ConvBlock, Statistics};
+use super::simulator::Cars;
+use super::style::{StyleConfig, Synthesis};
 use super::{Params, Weights};
+use crate::data::simulator::NUMBERS;
 use crate::ops::{self, Activation, ConvSpec};
 use crate::{Error, Result};
 use candle_core::Tensor;
@@ -86,6 +89,19 @@ pub enum Layer {
         /// The shift.
         shift: f32,
     },
+    /// What codes are drawn from, where that is not N(0, I): these layers make codes of N(0, I). It can only be the first
+    /// layer, and does nothing when a code is drawn.
+    Prior {
+        /// The layers; their parameters are named `layers.0.layers.I.weight`, ...
+        layers: Vec<Layer>,
+    },
+    /// StyleGAN2's synthesis network, from w to a picture.
+    Style(StyleConfig),
+    /// The simulator of cars ([`crate::data::simulator`]): 28 numbers of N(0, 1) to a picture.
+    Cars {
+        /// Rows and columns.
+        size: usize,
+    },
 }
 
 impl Layer {
@@ -99,17 +115,20 @@ impl Layer {
     }
 
     /// The names below the layer's own and shapes of its parameters.
-    fn parameters(&self) -> Vec<(&'static str, Vec<usize>)> {
-        match *self {
+    fn parameters(&self) -> Vec<(String, Vec<usize>)> {
+        let named = |name: &str, shape: Vec<usize>| (name.to_owned(), shape);
+        match self {
             Self::Convolution { outputs, bias, .. } => {
                 let weight = self.spec().map_or_else(Vec::new, |spec| spec.weight_shape().to_vec());
-                let mut all = vec![("weight", weight)];
-                all.extend(bias.then(|| ("bias", vec![outputs])));
+                let mut all = vec![named("weight", weight)];
+                all.extend(bias.then(|| named("bias", vec![*outputs])));
                 all
             }
             Self::BatchNorm { channels } => {
-                ["weight", "bias", "running_mean", "running_var"].map(|name| (name, vec![channels])).to_vec()
+                ["weight", "bias", "running_mean", "running_var"].map(|name| named(name, vec![*channels])).to_vec()
             }
+            Self::Prior { layers } => parameters(layers),
+            Self::Style(style) => style.parameters(),
             _ => Vec::new(),
         }
     }
@@ -160,6 +179,32 @@ impl Layer {
                 }
                 Ok((channels / (factor * factor), side * factor))
             }
+            Self::Prior { ref layers } => {
+                if layers.iter().any(|layer| matches!(layer, Self::Prior { .. })) {
+                    return Err("what codes are drawn from cannot be drawn itself".to_owned());
+                }
+                let found = drawn(layers, channels).map_err(|error| error.to_string())?;
+                if side == 1 && found == (channels, 1) {
+                    Ok(found)
+                } else {
+                    Err(format!("it makes {} x {} x {} values", found.0, found.1, found.1))
+                }
+            }
+            Self::Cars { size } => {
+                let fits = (channels, side) == (NUMBERS, 1) && size >= 8;
+                if fits {
+                    Ok((3, size))
+                } else {
+                    Err(format!("it takes {NUMBERS} numbers, and draws 8 pixels at least"))
+                }
+            }
+            Self::Style(ref style) => {
+                style.check()?;
+                if (channels, side) != (style.style, 1) {
+                    return Err(format!("it takes {} values and gets {channels} x {side} x {side}", style.style));
+                }
+                Ok((style.colours, style.side()))
+            }
             _ => Ok((channels, side)),
         }
     }
@@ -181,6 +226,9 @@ pub fn drawn(layers: &[Layer], latent: usize) -> Result<(usize, usize)> {
     let mut values = 0usize;
     for (i, layer) in layers.iter().enumerate() {
         let wrong = |what: String| Error::new(format!("Layer {i} of the generator ({layer:?}) does not fit: {what}."));
+        if i > 0 && matches!(layer, Layer::Prior { .. }) {
+            return Err(wrong("what codes are drawn from must be the first layer".to_owned()));
+        }
         shape = layer.output(shape).map_err(wrong)?;
         if !(1..=MOST_CHANNELS).contains(&shape.0) || !(1..=LARGEST_SIDE).contains(&shape.1) {
             return Err(wrong(format!("it makes a map of {} x {} x {} values", shape.0, shape.1, shape.1)));
@@ -194,6 +242,20 @@ pub fn drawn(layers: &[Layer], latent: usize) -> Result<(usize, usize)> {
         }
     }
     Ok(shape)
+}
+
+/// Values of all maps of one picture together, as they are kept for a gradient.
+pub fn map_values(layers: &[Layer], latent: usize) -> usize {
+    let (mut shape, mut values) = ((latent, 1), 0usize);
+    for layer in layers {
+        let Ok(next) = layer.output(shape) else { break };
+        values = values.saturating_add(match layer {
+            Layer::Style(style) => style.map_values(),
+            _ => next.0.saturating_mul(next.1 * next.1),
+        });
+        shape = next;
+    }
+    values
 }
 
 /// The names and shapes of all parameters of a sequence.
@@ -216,10 +278,13 @@ enum Step {
     PixelNorm,
     Uniform,
     Scale(f32, f32),
+    Style(Box<Synthesis>),
+    Cars(Cars),
 }
 
 /// A sequence of layers with their parameters.
 pub struct Sequence {
+    prior: Option<Box<Sequence>>,
     steps: Vec<Step>,
 }
 
@@ -230,7 +295,11 @@ impl Sequence {
     /// When one is missing or has a wrong shape.
     pub fn new(layers: &[Layer], params: &Params) -> Result<Self> {
         let mut steps = Vec::new();
-        let mut i = 0;
+        let (mut prior, mut i) = (None, 0);
+        if let Some(Layer::Prior { layers }) = layers.first() {
+            prior = Some(Box::new(Self::new(layers, &params.pp("layers").pp(0))?));
+            i = 1;
+        }
         while let Some(layer) = layers.get(i) {
             let at = |i: usize| params.pp("layers").pp(i);
             let folded = match (layer, layers.get(i + 1)) {
@@ -257,12 +326,23 @@ impl Sequence {
             let activation = activation.unwrap_or(Activation::None);
             steps.push(Step::Block(Box::new(ConvBlock::new(&spec, &conv, norm.as_ref(), activation)?)));
         }
-        Ok(Self { steps })
+        Ok(Self { prior, steps })
     }
 
     /// The blocks in order; `None` when there is anything else.
     pub fn blocks(&self) -> Option<Vec<&ConvBlock>> {
         self.steps.iter().map(|step| if let Step::Block(block) = step { Some(&**block) } else { None }).collect()
+    }
+
+    /// The codes that become of values of N(0, I), `[n, latent, 1, 1]` both.
+    ///
+    /// # Errors
+    /// When there are not as many values as a code has.
+    pub fn codes(&self, normals: &Tensor) -> Result<Tensor> {
+        match &self.prior {
+            Some(prior) => prior.forward(normals, Statistics::Running),
+            None => Ok(normals.clone()),
+        }
     }
 
     /// `[n, latent, 1, 1]` to `[n, c, s, s]`.
@@ -282,6 +362,8 @@ impl Sequence {
                 Step::PixelShuffle(factor) => pixel_shuffle(&x, *factor)?,
                 Step::PixelNorm => pixel_norm(&x)?,
                 Step::Uniform => (x * std::f64::consts::FRAC_1_SQRT_2)?.erf()?,
+                Step::Style(synthesis) => synthesis.forward(&x)?,
+                Step::Cars(cars) => cars.forward(&x)?,
                 Step::Scale(factor, shift) => x.affine(f64::from(*factor), f64::from(*shift))?,
             };
         }
@@ -304,6 +386,9 @@ fn step(layer: &Layer, params: &Params) -> Result<Step> {
         Layer::PixelNorm => Step::PixelNorm,
         Layer::Uniform => Step::Uniform,
         Layer::Scale { factor, shift } => Step::Scale(factor, shift),
+        Layer::Style(ref style) => Step::Style(Box::new(Synthesis::new(style, params)?)),
+        Layer::Cars { size } => Step::Cars(Cars { size }),
+        Layer::Prior { .. } => return Err(Error::new("What codes are drawn from must be the first layer.")),
         Layer::Relu | Layer::LeakyRelu { .. } | Layer::Tanh | Layer::Convolution { .. } => {
             Step::Activate(layer.activation().unwrap_or(Activation::None))
         }

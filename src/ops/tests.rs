@@ -14,14 +14,14 @@ pub(crate) fn values(tensor: &Tensor) -> Vec<f32> {
 }
 
 /// The largest difference between two tensors, relative to the size of the second.
-fn difference(a: &Tensor, b: &Tensor) -> f32 {
+pub(crate) fn difference(a: &Tensor, b: &Tensor) -> f32 {
     assert_eq!(a.dims(), b.dims());
     let scale = values(b).iter().fold(1e-3f32, |m, v| m.max(v.abs()));
     values(a).iter().zip(values(b)).fold(0f32, |m, (a, b)| m.max((a - b).abs())) / scale
 }
 
 /// Compares the analytic gradients of `sum(f(inputs) * weights)` with central differences at a sample of positions.
-fn check_gradients(inputs: &[Tensor], f: impl Fn(&[Tensor]) -> Result<Tensor>) {
+pub(crate) fn check_gradients(inputs: &[Tensor], f: impl Fn(&[Tensor]) -> Result<Tensor>) {
     let variables: Vec<Var> = inputs.iter().map(|x| Var::from_tensor(x).unwrap()).collect();
     let tracked: Vec<Tensor> = variables.iter().map(|v| v.as_tensor().clone()).collect();
     let y = f(&tracked).unwrap();

@@ -8,9 +8,9 @@ mod gan;
 mod glo;
 pub mod import;
 mod settings;
-pub mod simulator;
 mod trainer;
 mod vae;
 
+pub use crate::data::simulator;
 pub use settings::{Method, Settings};
 pub use trainer::{Report, Trainer};

@@ -11,5 +11,5 @@ mod work;
 mod tests;
 
 pub use judge::Warning;
-pub use recipe::{Domain, FEWEST, Prior, Recipe, Thoroughness};
+pub use recipe::{Domain, FEWEST, GENERATORS, Prior, Recipe, Thoroughness};
 pub use work::{Row, Stage, Stepped, Work};

@@ -2,12 +2,11 @@
 
 use super::folder::Times;
 use super::recipe::Recipe;
-use crate::data::Images;
-use crate::model_file::{About, HeldOut, LossConfig, Manifest, Model, Part, TrainingRecord, embedded};
-use crate::nets::Weights;
+use crate::Result;
+use crate::data::{Images, pictures_of};
+use crate::model_file::{About, HeldOut, LossConfig, Manifest, Model, Part, Parts, TrainingRecord, embedded};
 use crate::nets::{EncoderConfig, Generator, GeneratorConfig, MappingConfig, Params, Perceptual, PerceptualConfig};
-use crate::{Picture, Result};
-use candle_core::{Device, Tensor};
+use candle_core::Device;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -79,17 +78,7 @@ impl Assembly<'_> {
     /// The model.
     pub fn model(self, device: &Device) -> Result<Model> {
         let Self { recipe, prior, mapping, encoder, perceptual, held, held_out } = self;
-        let mut weights = Weights::default();
-        weights.extend_below("generator.", &prior.weights);
-        weights.extend_below("mapping.", &mapping.weights);
-        encoder.iter().for_each(|part| weights.extend_below("encoder.", &part.weights));
-        perceptual.iter().for_each(|part| weights.extend_below("perceptual.", &part.weights));
-        let abouts = [Some(&prior.about), perceptual.map(|part| &part.about), Some(&mapping.about)];
-        let abouts = abouts.into_iter().chain([encoder.map(|part| &part.about)]).flatten();
-        let mut licences: Vec<&str> =
-            abouts.clone().map(|about| about.licence.as_str()).chain([&*recipe.licence]).collect();
-        licences.retain(|licence| !licence.is_empty());
-        licences.dedup();
+        let parts = Parts { prior, mapping, encoder, perceptual };
         let manifest = Manifest {
             title: recipe.title.trim().to_owned(),
             domain_x: recipe.domain_x.clone(),
@@ -97,24 +86,10 @@ impl Assembly<'_> {
             loss: loss_of(perceptual),
             y_kind: recipe.y_kind,
             preparation: recipe.plain_preparation(mapping.config.size),
-            training: abouts.clone().flat_map(|about| about.training.clone()).collect(),
             held_out,
-            licence: licences.join("; "),
-            ..Manifest::new(
-                prior.config.clone(),
-                mapping.config,
-                encoder.map(|part| part.config),
-                perceptual.map(|part| part.config.clone()),
-            )
+            ..parts.manifest(&recipe.licence)
         };
         let rows: Vec<usize> = (0..SAMPLES.min(held.len())).collect();
-        Model::new(manifest, weights, pictures_of(&held.batch(&rows, &Device::Cpu)?)?, device)
+        parts.model(manifest, pictures_of(&held.batch(&rows, &Device::Cpu)?)?, device)
     }
-}
-
-/// Tensors `[n, c, h, w]` in [-1, 1] as pictures.
-pub(super) fn pictures_of(images: &Tensor) -> Result<Vec<Picture>> {
-    let (_, channels, height, width) = images.dims4()?;
-    let rows = images.flatten_from(1)?.to_vec2::<f32>()?;
-    rows.iter().map(|row| Picture::from_planes(row, channels, width, height)).collect()
 }

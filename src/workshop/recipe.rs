@@ -2,7 +2,7 @@
 
 use super::folder::Folder;
 use crate::data::{Augmentation, Crop, ImageSet, Preparation, Treatment, YKind};
-use crate::model_file::{LossConfig, Part};
+use crate::model_file::LossConfig;
 use crate::nam::train::{Contrast, NamSettings, VaeNamSettings};
 use crate::nets::{EncoderConfig, GeneratorConfig, MappingConfig};
 use crate::{Error, Picture, Result, prior};
@@ -28,7 +28,7 @@ pub enum Thoroughness {
 pub enum Prior {
     /// It is trained on the pictures of these folders or files.
     Train(Vec<PathBuf>),
-    /// It is there: what `train prior` or `import prior` wrote, or a model file.
+    /// It is there: what `train prior` or `import prior` wrote, a model file, or what `import prior` reads.
     File(PathBuf),
 }
 
@@ -83,6 +83,9 @@ impl Default for Recipe {
         }
     }
 }
+
+/// What files of generators may end in.
+pub const GENERATORS: [&str; 4] = ["safetensors", "pth", "pt", "bin"];
 
 /// One of the two domains.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -150,7 +153,7 @@ impl Recipe {
     pub(super) fn side(&self) -> Result<usize> {
         match &self.prior {
             Prior::Train(_) => Ok(self.size),
-            Prior::File(path) => Ok(self.mapped(&Part::<GeneratorConfig>::open(path, &Device::Cpu)?.config)),
+            Prior::File(path) => Ok(self.mapped(&prior::import::open(path, &Device::Cpu)?.config)),
         }
     }
 
@@ -220,8 +223,10 @@ impl Recipe {
         self.thoroughness == Thoroughness::Quick
     }
 
-    fn steps_of(&self, stage: usize, quick: usize, thorough: usize) -> usize {
-        self.steps.map_or(if self.is_quick() { quick } else { thorough }, |steps| steps[stage])
+    /// Steps of a stage: prior, mapping, encoder.
+    pub(super) fn stage_steps(&self, stage: usize) -> usize {
+        let preset = if self.is_quick() { [4000, 1000, 1000] } else { [13_000, 1800, 1800] };
+        self.steps.unwrap_or(preset)[stage]
     }
 
     /// The settings of the prior's training on so many pictures: an SN-GAN, as the first model's.
@@ -232,7 +237,7 @@ impl Recipe {
             generator: GeneratorConfig { latent, width, channels: 3, size: self.size, layers: Vec::new() },
             critic_width: width,
             batch: images.min(32),
-            steps: self.steps_of(0, 4000, 13_000),
+            steps: self.stage_steps(0),
             cool_down: 0.3,
             augmentation: Augmentation { shift: 2, flip: false },
             seed: self.seed,
@@ -247,7 +252,7 @@ impl Recipe {
         let (inputs, outputs) = (generator.channels, self.channels());
         NamSettings {
             seed: self.seed,
-            steps: self.steps_of(1, 1000, 1800),
+            steps: self.stage_steps(1),
             batch: 32,
             learning_rate_mapping: 0.002,
             decay_from: 0.6,
@@ -270,7 +275,7 @@ impl Recipe {
         let (latent, size) = (generator.latent, mapping.size);
         VaeNamSettings {
             seed: self.seed,
-            steps: self.steps_of(2, 1000, 1800),
+            steps: self.stage_steps(2),
             batch: 32,
             learning_rate_encoder: 0.001,
             decay_from: 0.6,

@@ -52,6 +52,8 @@ fn a_training_goes_through_its_stages_to_a_model() {
     let out = folder.path().join("model.safetensors");
     let mut work = Work::open(recipe(folder.path()), &out, false, &Device::Cpu, &always).unwrap();
     assert_eq!((work.stage(), work.progress()), (Stage::Prior, (0, 2)));
+    // Two steps of 0.42, two of 0.27 and two of 0.29, in steps of the first kind.
+    assert!((work.steps_left_in_all() - 1.96 / 0.42).abs() < 1e-4);
     assert!(work.try_out().is_err(), "nothing can be tried before there is a mapping");
     let mut stages = Vec::new();
     while work.stage() != Stage::Done {

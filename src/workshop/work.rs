@@ -3,9 +3,9 @@
 
 use super::folder::{Folder, Times};
 use super::judge::{HeldOutWatch, SampleWatch, WATCHED, Warning, Watched};
-use super::networks::{Assembly, frozen_generator, frozen_perceptual, loss_of, perceptual_part, pictures_of, record};
+use super::networks::{Assembly, frozen_generator, frozen_perceptual, loss_of, perceptual_part, record};
 use super::recipe::{Domain, Prior, Recipe};
-use crate::data::Images;
+use crate::data::{Images, pictures_of};
 use crate::model_file::{About, HeldOut, Model, Network, Part, Storage};
 use crate::nam::train::{Given, HeldOutSettings, NamTrainer, Trainer, VaeNamTrainer, held_out_losses, hold_out};
 use crate::nets::{EncoderConfig, GeneratorConfig, MappingConfig, PerceptualConfig, Weights};
@@ -21,6 +21,9 @@ const SAMPLES: usize = 16;
 const HELD_OUT: usize = 48;
 /// Stages are looked at after each of so many equal parts.
 const LOOKS: usize = 20;
+
+/// How long a step takes beside those of the other stages: prior, mapping, encoder.
+const STEP_TIMES: [f32; 3] = [0.42, 0.27, 0.29];
 
 /// A stage of a training.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -112,7 +115,7 @@ impl Work {
         let y = Images::from_pictures(&pictures, recipe.channels())?;
         let (images, held) = hold_out(&y, HELD_OUT.min(y.len() / 4).max(2), recipe.seed)?;
         let prior = match &recipe.prior {
-            Prior::File(path) => Some(Part::open(path, device)?),
+            Prior::File(path) => Some(prior::import::open(path, device)?),
             Prior::Train(_) => finished(&folder.network("prior"), device)?,
         };
         let perceptual = perceptual_part(device)?;
@@ -211,6 +214,21 @@ impl Work {
             Running::Measuring => (0, 1),
             Running::Done => (1, 1),
         }
+    }
+
+    /// Steps of this stage that would take as long as all that is still to be done, by the times of the stages of the
+    /// first model's training.
+    pub fn steps_left_in_all(&self) -> f32 {
+        let (step, steps) = self.progress();
+        let stage = match self.stage() {
+            Stage::Prior => 0,
+            Stage::Mapping => 1,
+            Stage::Encoder => 2,
+            Stage::Measuring | Stage::Done => return steps.saturating_sub(step) as f32,
+        };
+        let later =
+            (stage + 1..STEP_TIMES.len()).map(|later| self.recipe.stage_steps(later) as f32 * STEP_TIMES[later]);
+        steps.saturating_sub(step) as f32 + later.sum::<f32>() / STEP_TIMES[stage]
     }
 
     /// What is wrong, as far as this stage tells.

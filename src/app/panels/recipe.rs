@@ -64,7 +64,11 @@ fn x(ui: &mut egui::Ui, scene: &mut Scene<'_>) {
                 let file = Some(path.clone()).filter(|path| !path.as_os_str().is_empty());
                 source(ui, scene, Command::ChooseGenerator, file.as_slice());
                 called(ui, scene, Domain::X);
-                caption(ui, "What counterpart import prior writes of a generator from elsewhere can be taken, too.");
+                caption(
+                    ui,
+                    "Also one that someone else trained, in PyTorch's files: DCGAN and StyleGAN2 are recognised, others \
+                     need a description under the same name beside them (G.json beside G.pth).",
+                );
             }
         }
     });
@@ -191,7 +195,7 @@ fn settings(ui: &mut egui::Ui, scene: &mut Scene<'_>) {
             if trains {
                 "64 pixels show more, and take about four times as long as 32."
             } else {
-                "The size is that of the generator."
+                "The size is that of the generator; what it draws in another is brought to 64 pixels for T, and shown as it is."
             },
         );
         let choices = [

@@ -135,6 +135,9 @@ fn pace(frame: &TrainingFrame) -> String {
     if let Some(seconds) = frame.seconds_left.filter(|seconds| seconds.is_finite()) {
         text += &format!(", {} left in this stage", duration(seconds));
     }
+    if let Some(seconds) = frame.seconds_left_in_all.filter(|seconds| seconds.is_finite()) {
+        text += &format!(", about {} in all", duration(seconds));
+    }
     text
 }
 
@@ -250,6 +253,7 @@ mod tests {
             progress: (20, 1000),
             rate: 0.0,
             seconds_left: None,
+            seconds_left_in_all: None,
             losses: Vec::new(),
             rows: Vec::new(),
             warnings: Vec::new(),
@@ -258,6 +262,8 @@ mod tests {
         assert_eq!(pace(&frame), "20 of 1000 steps");
         (frame.rate, frame.seconds_left) = (0.5, Some(1960.0));
         assert_eq!(pace(&frame), "20 of 1000 steps, 2.0 seconds a step, 33 minutes left in this stage");
+        frame.seconds_left_in_all = Some(2.0 * 3600.0);
+        assert!(pace(&frame).ends_with("33 minutes left in this stage, about 2 h 0 min in all"));
         frame.paused = true;
         assert_eq!(pace(&frame), "20 of 1000 steps, paused");
     }

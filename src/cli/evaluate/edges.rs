@@ -1,19 +1,20 @@
 //! `counterpart evaluate edges`: the counterparts of line drawings by outline, realism and diversity, method by method.
 
 use super::HowChoice;
-use crate::cli::inputs::{pictures_of, tensor_of};
+use crate::cli::inputs::tensor_of;
 use crate::cli::interrupt;
 use crate::cli::options::General;
 use crate::cli::progress::Progress;
 use crate::cli::train::images::{ImageOptions, Part as Share, prepare_set};
 use crate::cli::train::{MOST_AT_ONCE, at_least_one, up_to};
+use crate::data::pictures_of;
 use crate::data::{Crop, Facing, Preparation, Treatment, YKind, prepare};
 use crate::evaluate::{
     How, Settings, found, kernel_distance, mean, mean_pairwise_perceptual, outline_agreement, pooled_features,
 };
 use crate::model_file::{Model, Part};
 use crate::nets::{Params, Perceptual, PerceptualConfig};
-use crate::{Error, Result};
+use crate::{Error, Picture, Result};
 use candle_core::{Device, Tensor};
 use clap::{Args, ValueEnum};
 use serde_json::json;
@@ -84,11 +85,11 @@ impl Edges {
             if manifest.y_kind != YKind::Edges {
                 return Err(Error::new(format!("{} is no model of line drawings.", path.display())));
             }
-            let draw = |paths: &[PathBuf], part: Share, treatment: Treatment, size: usize| {
+            let draw = |paths: &[PathBuf], part: Share, treatment: Treatment, size: usize| -> Result<Vec<Picture>> {
                 let set = ImageOptions::open_part(paths, part, 4)?;
                 let share = (self.count.max(4) as f64 / set.len() as f64).min(1.0);
                 let how = Preparation { treatment, size, ..manifest.preparation.clone() };
-                prepare_set(&set.part(0.0..share, seed.wrapping_add(1)), &how, 4)
+                Ok(prepare_set(&set.part(0.0..share, seed.wrapping_add(1)), &how, 4)?.pictures)
             };
             let drawings = draw(&self.images, self.part, Treatment::EdgesFromPhoto, manifest.size)?;
             let photographs = draw(&self.real, self.real_part, Treatment::AsIs, model.generator.config().size)?;

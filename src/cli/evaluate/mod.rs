@@ -105,7 +105,7 @@ impl Evaluate {
         let set = set.part(0.0..share, seed.wrapping_add(1));
         let how_prepared = self.overrides.apply(&model.manifest, !self.drawings);
         interrupt::listen();
-        let prepared = super::train::images::prepare_set(&set, &how_prepared, 2)?;
+        let prepared = super::train::images::prepare_set(&set, &how_prepared, 2)?.pictures;
         let pictures: Vec<_> = prepared.iter().collect();
         let y = tensor_of(&pictures, model.manifest.channels_y, &device)?;
         let ways = if !self.how.is_empty() {

@@ -2,12 +2,12 @@
 //! other.
 
 use super::HowChoice;
-use crate::cli::inputs::pictures_of;
 use crate::cli::options::General;
 use crate::cli::progress::Progress;
 use crate::cli::train::at_least_one;
 use crate::cli::train::images::{ImageOptions, Part as Share};
 use crate::cli::{interrupt, sheet};
+use crate::data::pictures_of;
 use crate::data::{ImageSet, Images, Preparation, Treatment};
 use crate::evaluate::{How, Settings, counterparts, distances, ranks, top};
 use crate::model_file::{Model, Part};

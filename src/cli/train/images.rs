@@ -2,7 +2,7 @@
 
 use crate::cli::progress::Progress;
 use crate::cli::{interrupt, output};
-use crate::data::{Crop, Facing, Fit, ImageSet, Preparation, Treatment};
+use crate::data::{Crop, Facing, Fit, ImageSet, Preparation, PreparedSet, Treatment};
 use crate::{Error, Picture, Result};
 use clap::{Args, ValueEnum};
 use std::ops::ControlFlow;
@@ -177,7 +177,7 @@ impl ImageOptions {
         let set = self.limit.map_or(set.clone(), |limit| set.first(limit));
         set.require(least)?;
         let preparation = self.preparation(size);
-        let pictures = prepare_set(&set, &Preparation { treatment, ..preparation.clone() }, least)?;
+        let pictures = prepare_set(&set, &Preparation { treatment, ..preparation.clone() }, least)?.pictures;
         let title = match self.part {
             Part { count: 1, .. } => set.title().to_owned(),
             part => format!("{}, part {part}", set.title()),
@@ -190,7 +190,7 @@ impl ImageOptions {
 ///
 /// # Errors
 /// When fewer than `least` images can be read, or Ctrl-C was pressed.
-pub fn prepare_set(set: &ImageSet, how: &Preparation, least: usize) -> Result<Vec<Picture>> {
+pub fn prepare_set(set: &ImageSet, how: &Preparation, least: usize) -> Result<PreparedSet> {
     let progress = Mutex::new(Progress::new("Preparing images", "images", 0, set.len() as u64));
     let prepared = set.prepare_all(how, |_| {
         if let Ok(mut progress) = progress.lock() {
@@ -212,7 +212,7 @@ pub fn prepare_set(set: &ImageSet, how: &Preparation, least: usize) -> Result<Ve
         let (title, count) = (set.title(), prepared.pictures.len());
         return Err(Error::new(format!("Only {count} images of {title} could be read; {least} are needed here.")));
     }
-    Ok(prepared.pictures)
+    Ok(prepared)
 }
 
 #[cfg(test)]

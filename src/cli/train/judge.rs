@@ -3,10 +3,10 @@
 use super::drive::{Run, Schedule, at_least_one, check_rate, drive};
 use super::files::Files;
 use super::images::{CropChoice, FitChoice, MARGIN};
-use crate::cli::inputs::pictures_of;
 use crate::cli::labelled::Labelled;
 use crate::cli::options::{Compute, Json, Seed};
 use crate::cli::output;
+use crate::data::pictures_of;
 use crate::data::{Preparation, Treatment};
 use crate::evaluate::{JudgeSettings, JudgeTrainer, accuracy, angle_residual};
 use crate::model_file::{About, Part, Storage, TrainingRecord};

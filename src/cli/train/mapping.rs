@@ -5,14 +5,14 @@ use super::files::Files;
 use super::images::Prepared;
 use super::mapping_settings::MappingSettings;
 use super::options::TrainingOptions;
-use crate::cli::inputs::pictures_of;
 use crate::cli::progress::Progress;
 use crate::cli::{interrupt, loss, output};
+use crate::data::pictures_of;
 use crate::data::{Images, Preparation, YKind};
-use crate::model_file::{HeldOut, LossConfig, Manifest, Model, Network, Part, Storage, TrainingRecord};
+use crate::model_file::{About, HeldOut, LossConfig, Manifest, Model, Network, Part, Parts, Storage, TrainingRecord};
 use crate::nam::train::{Given, HeldOutSettings, Trainer, held_out_losses, hold_out};
 use crate::nam::{candidates, posterior};
-use crate::nets::{Generator, GeneratorConfig, MappingConfig, Params, Perceptual, PerceptualConfig, Weights};
+use crate::nets::{Generator, GeneratorConfig, MappingConfig, Params, Perceptual, PerceptualConfig};
 use crate::{Error, Picture, Result};
 use candle_core::Device;
 use clap::{Args, ValueEnum};
@@ -157,7 +157,7 @@ impl TrainMapping {
         }
         let files = self.common.files()?;
         let device = self.common.compute.start()?;
-        let prior: Part<GeneratorConfig> = Part::open(&self.prior, &device)?;
+        let prior = crate::prior::import::open(&self.prior, &device)?;
         let perceptual =
             self.perceptual.as_ref().map(|path| Part::<PerceptualConfig>::open(path, &device)).transpose()?;
         let fixed = self.mapping.as_ref().map(|path| Part::<MappingConfig>::open(path, &device)).transpose()?;
@@ -337,49 +337,34 @@ impl MappingRun {
 
     fn model(&self, seconds: f64, held_out: HeldOut) -> Result<Model> {
         let about = &self.options.model;
-        let mut weights = Weights::default();
-        let mapping = self.trainer.mapping_weights()?;
-        weights.extend_below("generator.", &self.prior.weights);
-        weights.extend_below("mapping.", &mapping);
-        let encoder = self.trainer.encoder_weights()?;
-        if let Some(encoder) = &encoder {
-            weights.extend_below("encoder.", encoder);
-        }
-        if let Some(part) = &self.perceptual {
-            weights.extend_below("perceptual.", &part.weights);
-        }
         let networks = self.trainer.networks()?;
-        let mut training = self.prior.about.training.clone();
-        training.extend(self.perceptual.iter().flat_map(|part| part.about.training.clone()));
-        for record in self.fixed.iter().flat_map(|fixed| &fixed.about.training) {
-            // A model names its prior and its student, too.
-            if !training.contains(record) {
-                training.push(record.clone());
+        let mapping = Part {
+            config: *networks.mapping.config(),
+            weights: self.trainer.mapping_weights()?,
+            about: self.fixed.as_ref().map_or_else(About::default, |fixed| fixed.about.clone()),
+        };
+        let encoder = match (&networks.encoder, self.trainer.encoder_weights()?) {
+            (Some(encoder), Some(weights)) => {
+                Some(Part { config: *encoder.config(), weights, about: About::default() })
             }
-        }
-        training.push(self.record(seconds, &held_out));
-        let parts = [Some(&self.prior.about), self.perceptual.as_ref().map(|part| &part.about)];
-        let mut licences: Vec<&str> = parts.into_iter().flatten().map(|about| about.licence.as_str()).collect();
-        licences.push(&self.options.common.result.licence);
-        licences.retain(|licence| !licence.is_empty());
-        licences.dedup();
-        let encoder_config = networks.encoder.as_ref().map(|encoder| *encoder.config());
-        let perceptual_config = self.perceptual.as_ref().map(|part| part.config.clone());
-        let manifest = Manifest {
+            _ => None,
+        };
+        let (encoder, perceptual) = (encoder.as_ref(), self.perceptual.as_ref());
+        let parts = Parts { prior: &self.prior, mapping: &mapping, encoder, perceptual };
+        let mut manifest = Manifest {
             title: about.title.clone(),
             domain_x: about.domain_x.clone(),
             domain_y: about.domain_y.clone(),
             loss: networks.loss.clone(),
             y_kind: self.y_kind,
             preparation: self.preparation.clone(),
-            training,
-            held_out,
-            licence: licences.join("; "),
-            ..Manifest::new(self.prior.config.clone(), *networks.mapping.config(), encoder_config, perceptual_config)
+            ..parts.manifest(&self.options.common.result.licence)
         };
+        manifest.training.push(self.record(seconds, &held_out));
+        manifest.held_out = held_out;
         let rows: Vec<usize> = (0..about.samples.min(self.held.len())).collect();
         let samples = if rows.is_empty() { Vec::new() } else { pictures_of(&self.held.batch(&rows, &Device::Cpu)?)? };
-        Model::new(manifest, weights, samples, &self.device)
+        parts.model(manifest, samples, &self.device)
     }
 
     fn record(&self, seconds: f64, held_out: &HeldOut) -> TrainingRecord {

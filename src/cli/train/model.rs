@@ -30,7 +30,8 @@ pub struct TrainModel {
     /// Folders or files of pictures of X, what is to be found
     #[arg(long, value_name = "PATH", num_args = 1.., required_unless_present_any = ["prior", "resume"])]
     x: Vec<PathBuf>,
-    /// A generator of X that is there already, instead of pictures: what `train prior` or `import prior` wrote
+    /// A generator of X that is there already, instead of pictures: what `train prior` or `import prior` wrote, a model,
+    /// or a file that `import prior` reads (with G.json, a description, beside it where needed)
     #[arg(long, value_name = "G.safetensors", conflicts_with = "x")]
     prior: Option<PathBuf>,
     /// Folders or files of pictures of Y, what a person will give

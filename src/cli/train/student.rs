@@ -3,8 +3,8 @@
 use super::drive::{Run, at_least_one, check_rate, drive};
 use super::images::Prepared;
 use super::options::TrainingOptions;
-use crate::cli::inputs::pictures_of;
 use crate::cli::output;
+use crate::data::pictures_of;
 use crate::data::{Images, Preparation, Treatment};
 use crate::model_file::{About, Part, Storage, TrainingRecord};
 use crate::nam::student::{Agreement, StudentSettings, StudentTrainer, agreement};

@@ -94,6 +94,7 @@ fn frame(stage: TrainingStage, progress: (usize, usize)) -> TrainingFrame {
         progress,
         rate: 0.0,
         seconds_left: None,
+        seconds_left_in_all: None,
         losses: Vec::new(),
         rows: Vec::new(),
         warnings: Vec::new(),
@@ -174,11 +175,13 @@ impl Watch {
         let (step, steps) = work.progress();
         let span = self.times.front().zip(self.times.back()).map_or(0.0, |(a, b)| (*b - *a).as_secs_f32());
         let rate = if span > 0.0 { (self.times.len() - 1) as f32 / span } else { 0.0 };
+        let known = rate > 0.0 && work.stage() == self.stage;
         self.frame = TrainingFrame {
             stage: stage_of(work.stage()),
             progress: (step, steps),
             rate,
-            seconds_left: (rate > 0.0 && work.stage() == self.stage).then(|| (steps - step) as f32 / rate),
+            seconds_left: known.then(|| (steps - step) as f32 / rate),
+            seconds_left_in_all: known.then(|| work.steps_left_in_all() / rate),
             losses: self.curves.iter().map(|(name, curve)| (*name, curve.values.clone())).collect(),
             rows: std::mem::take(&mut self.frame.rows),
             warnings: work.warnings().to_vec(),

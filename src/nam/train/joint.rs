@@ -85,7 +85,10 @@ impl NamTrainer {
         let weights = settings.mapping.initial_weights(settings.seed, device)?;
         let nz = given.generator.config().latent;
         let row = |row| normals(&mut source(settings.seed, Purpose::TrainingCodes, row), nz);
-        let codes = (0..given.images.len() as u64).flat_map(row).map(|v| v * settings.start_deviation).collect();
+        let count = given.images.len();
+        let codes = Tensor::from_vec((0..count as u64).flat_map(row).collect(), (count, nz), device)?;
+        let codes = (given.generator.codes(&codes)? * f64::from(settings.start_deviation))?;
+        let codes = codes.flatten_all()?.to_vec1()?;
         Self::from_parts(settings, given, &weights, codes)
     }
 

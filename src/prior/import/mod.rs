@@ -6,11 +6,15 @@
 
 mod description;
 mod known;
+mod open;
 mod resolve;
+mod style;
 
 pub use description::{Codes, Description, Item};
 pub use known::{draft, recognise};
+pub use open::{Imported, import, open};
 pub use resolve::resolve;
+use style::style;
 
 #[cfg(test)]
 mod tests;

@@ -119,8 +119,26 @@ impl Canvas {
         }
     }
 
-    /// The mean of every pixel's samples.
+    /// The picture.
+    ///
+    /// # Errors
+    /// When the size is zero.
     pub fn finish(self) -> Result<Picture> {
+        let size = self.size;
+        let byte = |value: f32| (value * 255.0).round().clamp(0.0, 255.0) as u8;
+        let pixels = self.means();
+        let rgba = pixels.iter().flat_map(|[r, g, b]| [byte(*r), byte(*g), byte(*b), 255]).collect();
+        Picture::new(size, size, rgba)
+    }
+
+    /// The picture as three planes of values in [-1, 1].
+    pub fn planes(self) -> Vec<f32> {
+        let pixels = self.means();
+        (0..3).flat_map(|c| pixels.iter().map(move |pixel| 2.0 * pixel[c] - 1.0)).collect()
+    }
+
+    /// The mean colour of every pixel's samples, in [0, 1].
+    fn means(self) -> Vec<[f32; 3]> {
         let Self { size, samples, colours, .. } = self;
         let wide = size * samples;
         let mut sums = vec![[0.0f32; 3]; size * size];
@@ -132,9 +150,8 @@ impl Canvas {
                 }
             }
         }
-        let scale = 255.0 / (samples * samples) as f32;
-        let byte = |value: f32| (value * scale).round().clamp(0.0, 255.0) as u8;
-        let rgba = sums.iter().flat_map(|[r, g, b]| [byte(*r), byte(*g), byte(*b), 255]).collect();
-        Picture::new(size, size, rgba)
+        let scale = 1.0 / (samples * samples) as f32;
+        sums.iter_mut().flatten().for_each(|value| *value *= scale);
+        sums
     }
 }

@@ -15,9 +15,12 @@ pub enum Set {
     B = 1,
 }
 
+/// A kind of body, as [`STYLES`] has them.
+type Style = ([f32; 4], f32, f32, f32, f32);
+
 /// The kinds of body, with the shares of the length at which the cabin's corners stand (from the rear: rear foot, rear of
 /// the roof, front of the roof, front foot), the height of belt and roof, the length, and the ground clearance.
-const STYLES: [([f32; 4], f32, f32, f32, f32); 7] = [
+const STYLES: [Style; 7] = [
     ([0.15, 0.26, 0.52, 0.70], 0.88, 1.40, 4.5, 0.20), // saloon
     ([0.03, 0.12, 0.54, 0.72], 0.90, 1.45, 4.0, 0.20), // hatchback
     ([0.02, 0.07, 0.53, 0.70], 0.90, 1.45, 4.6, 0.20), // estate
@@ -26,6 +29,9 @@ const STYLES: [([f32; 4], f32, f32, f32, f32); 7] = [
     ([0.44, 0.46, 0.62, 0.74], 1.02, 1.68, 4.8, 0.30), // pick-up
     ([0.01, 0.03, 0.74, 0.90], 1.08, 1.85, 4.5, 0.24), // van
 ];
+
+/// How much the weight of a body style counts: at this, most cars are nearly of one style.
+const SHARPNESS: f32 = 4.0;
 
 /// A model of a car: everything about it but where it is seen from.
 #[derive(Clone, Debug, PartialEq)]
@@ -133,6 +139,36 @@ impl CarModel {
             hub,
             lamp,
             grille,
+        }
+    }
+
+    /// The car between the body styles that these weights (through softmax) make of them, with proportions and colour of
+    /// these 18 numbers in [-1, 1].
+    pub(super) fn blended(styles: [f32; STYLES.len()], unit: &[f32; 18]) -> Self {
+        let most = styles.iter().copied().fold(f32::MIN, f32::max);
+        let shares = styles.map(|style| (SHARPNESS * (style - most)).exp());
+        let sum: f32 = shares.iter().sum();
+        let mean = |of: fn(&Style, usize) -> f32, i: usize| {
+            STYLES.iter().zip(&shares).map(|(style, share)| of(style, i) * share / sum).sum::<f32>()
+        };
+        let about = |value: f32, i: usize, share: f32| value * (1.0 + share * unit[i]);
+        let paint = [15, 16, 17].map(|i| 0.5 + 0.45 * unit[i]);
+        Self {
+            style: (0..STYLES.len()).max_by(|&a, &b| styles[a].total_cmp(&styles[b])).unwrap_or(0),
+            length: about(mean(|style, _| style.3, 0), 0, 0.05),
+            width: about(1.78, 1, 0.05),
+            belt: about(mean(|style, _| style.1, 0), 2, 0.05),
+            roof: about(mean(|style, _| style.2, 0), 3, 0.05),
+            clearance: about(mean(|style, _| style.4, 0), 4, 0.15),
+            cabin: std::array::from_fn(|i| mean(|style, i| style.0[i], i) + 0.018 * unit[5 + i]),
+            hood_drop: about(0.14, 9, 0.5),
+            wheel: about(0.33, 10, 0.1),
+            inset: about(0.20, 11, 0.35),
+            lamp: about(0.34, 12, 0.35),
+            grille: about(0.5, 13, 0.4),
+            hub: about(0.62, 14, 0.25),
+            paint,
+            roof_paint: paint,
         }
     }
 

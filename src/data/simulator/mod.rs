@@ -4,9 +4,11 @@
 //! correspondence, the angle, is known exactly.
 
 mod car;
+mod drawn;
 mod raster;
 
 pub use car::{CarModel, Set};
+pub use drawn::{NUMBERS, draw as draw_numbers, gradient as numbers_gradient, view as view_of};
 
 use crate::{Picture, Result};
 use rand::rngs::StdRng;
@@ -57,13 +59,18 @@ pub struct Shot {
 pub fn render(car: &CarModel, view: View, size: usize, samples: usize) -> Result<Picture> {
     let camera = Camera::new(view.azimuth);
     let mut canvas = Canvas::new(size, samples.max(1));
+    draw_faces(&mut canvas, car, view, &camera);
+    canvas.finish()
+}
+
+/// Draws all of a car.
+fn draw_faces(canvas: &mut Canvas, car: &CarModel, view: View, camera: &Camera) {
     let (sine, cosine) = (view.light - view.azimuth).to_radians().sin_cos();
     // In the car's own directions: forward, up, left.
     let light = [0.75 * cosine, 0.62, -0.75 * sine];
     for face in car.faces() {
-        canvas.draw(&face.corners, &camera, face.colour(light, view, &camera));
+        canvas.draw(&face.corners, camera, face.colour(light, view, camera));
     }
-    canvas.finish()
 }
 
 /// Picture `index` of the endless sequence of a set and a seed.
