@@ -5,7 +5,7 @@ use crate::model_file::LossConfig;
 use crate::nets::perceptual::Layer;
 use crate::nets::{ConvBlock, Encoder, Generator, Mapping, Perceptual};
 use crate::ops::{Activation, ConvSpec, FrozenConv};
-use candle_core::{DType, Tensor};
+use candle_core::{DType, Device, Tensor};
 
 /// The frozen convolution of a block, if this processor's kernels can read it.
 fn frozen(block: &ConvBlock) -> Option<&FrozenConv> {
@@ -215,36 +215,86 @@ pub fn solving(
     add_generator(&mut graph, generator, Some(x))?;
     let y = add_mapping(&mut graph, mapping, mapping_convs(mapping)?, &maps, x)?;
     graph.results = vec![x, y];
-    let count = parts.iter().filter_map(|part| part.level).max().map_or(0, |last| last + 1);
+    let levels = |part: &LossPart| if let Seen::Level(level) = part.sees { level + 1 } else { 0 };
+    let count = parts.iter().map(levels).max().unwrap_or(0);
     let levels = if count > 0 { add_perceptual(&mut graph, perceptual?, y, count)? } else { Vec::new() };
+    let count = if loss.laplacian > 0.0 { loss.laplacian_levels } else { 0 };
+    let bands = if count > 0 { add_bands(&mut graph, y, count)? } else { Vec::new() };
     for part in parts {
-        let place = part.level.map_or(y, |level| levels[level]);
+        let place = match part.sees {
+            Seen::Pixels => y,
+            Seen::Level(level) => levels[level],
+            Seen::Band(band) => bands[band],
+        };
         graph.losses.push(Loss { place, compare: part.compare, weight: part.weight });
     }
     Some(graph)
 }
 
-/// A part of the loss: pixels or a level, how it is compared, and its weight.
+/// The bands of a Laplacian pyramid of an image, as [`crate::ops::laplacian_pyramid`] has them.
+fn add_bands(graph: &mut Graph, image: Place, count: usize) -> Option<Vec<Place>> {
+    let mut bands = Vec::new();
+    let mut fine = image;
+    for _ in 1..count {
+        let (channels, h, w) = graph.shape(fine);
+        if h % 2 + w % 2 != 0 {
+            return None;
+        }
+        let mut map = |size| Place { map: graph.map(vec![channels], size), group: 0 };
+        let (low, blurred, band) = (map((h / 2, w / 2)), map((h, w)), map((h, w)));
+        graph.nodes.push(Node::Resample { how: Resample::AveragePool, from: fine, to: low });
+        graph.nodes.push(Node::Resample { how: Resample::Bilinear, from: low, to: blurred });
+        let minus = (Tensor::eye(channels, DType::F32, &Device::Cpu).ok()? * -1.0).ok()?;
+        let negated = Conv {
+            spec: ConvSpec::conv(channels, channels, 1, 1, 0),
+            weight: minus.reshape((channels, channels, 1, 1)).ok()?,
+            bias: None,
+            activation: Activation::None,
+        };
+        let negated = add_conv(graph, negated, blurred.map, None)?;
+        graph.nodes.push(Node::Add { terms: [fine, negated], to: band, activation: Activation::None });
+        bands.push(band);
+        fine = low;
+    }
+    bands.push(fine);
+    Some(bands)
+}
+
+/// What a part of the loss looks at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Seen {
+    /// The pixels.
+    Pixels,
+    /// A level of the perceptual network.
+    Level(usize),
+    /// A band of the Laplacian pyramid, the finest first.
+    Band(usize),
+}
+
+/// A part of the loss: what it looks at, how that is compared, and its weight.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct LossPart {
-    /// The level; `None` for pixels.
-    pub level: Option<usize>,
+    /// What it looks at.
+    pub sees: Seen,
     /// How.
     pub compare: Compare,
     /// In the sum.
     pub weight: f32,
 }
 
-/// The parts of a loss that a graph can say: pixels and levels, but neither Gram matrices nor pyramids.
+/// The parts of a loss that a graph can say: pixels, levels and pyramids, but not Gram matrices, which are products of
+/// maps with one another.
 pub fn loss_parts(loss: &LossConfig) -> Option<Vec<LossPart>> {
-    if loss.gram > 0.0 || loss.laplacian > 0.0 {
+    if loss.gram > 0.0 {
         return None;
     }
+    let part = |sees, compare, weight| LossPart { sees, compare, weight };
     let pixels = [(Compare::L1, loss.pixel_l1), (Compare::L2, loss.pixel_l2)];
-    let pixels = pixels.into_iter().map(|(compare, weight)| LossPart { level: None, compare, weight });
+    let pixels = pixels.into_iter().map(|(compare, weight)| part(Seen::Pixels, compare, weight));
     let levels = loss.perceptual.iter().enumerate();
-    let levels = levels.map(|(i, &weight)| LossPart { level: Some(i), compare: Compare::L1, weight });
-    let parts: Vec<LossPart> = pixels.chain(levels).filter(|part| part.weight > 0.0).collect();
+    let levels = levels.map(|(i, &weight)| part(Seen::Level(i), Compare::L1, weight));
+    let bands = (0..loss.laplacian_levels).map(|i| part(Seen::Band(i), Compare::L1, loss.laplacian));
+    let parts: Vec<LossPart> = pixels.chain(levels).chain(bands).filter(|part| part.weight > 0.0).collect();
     (!parts.is_empty()).then_some(parts)
 }
 

@@ -1,6 +1,6 @@
 //! The plans of the models in use: each is made when it is first needed and kept while its networks live.
 
-use super::build::{self, loss_parts};
+use super::build::{self, Seen, loss_parts};
 use super::cpu::{Way, kernels};
 use super::graph::Graph;
 use super::run::{Plan, Targets, Workspace};
@@ -11,6 +11,7 @@ use crate::nets::{ConvBlock, Encoder, Generator, Mapping, Perceptual};
 use crate::ops::{FrozenConv, Identity};
 use crate::{Error, Result};
 use candle_core::{DType, Device, Tensor};
+use std::hash::Hasher;
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// Pictures that run at once, at most: more would only take more memory, and, where they are large, more time each, as
@@ -128,7 +129,7 @@ pub(super) fn of_solving<'a>(
     let parts = loss_parts(loss)?;
     let mut convs = all(generator.blocks()?)?;
     convs.extend(of_mapping(mapping)?);
-    let perceptual = perceptual.filter(|_| parts.iter().any(|part| part.level.is_some()));
+    let perceptual = perceptual.filter(|_| parts.iter().any(|part| matches!(part.sees, Seen::Level(_))));
     for layer in perceptual.map_or(&[][..], Perceptual::layers) {
         match layer {
             Layer::Convolution(block) => convs.push(frozen(block)?),
@@ -138,6 +139,27 @@ pub(super) fn of_solving<'a>(
         }
     }
     Some(convs)
+}
+
+/// A number that tells the networks of one model from those of others by all of their weights; `None` where a graph
+/// cannot say what they do.
+pub fn fingerprint(generator: &Generator, mapping: &Mapping, perceptual: Option<&Perceptual>) -> Option<u64> {
+    let mut convs = all(generator.blocks()?)?;
+    convs.extend(of_mapping(mapping)?);
+    for layer in perceptual.map_or(&[][..], Perceptual::layers) {
+        match layer {
+            Layer::Convolution(block) => convs.push(frozen(block)?),
+            Layer::Prepare(conv) => convs.push(conv),
+            _ => {}
+        }
+    }
+    let mut hasher = std::hash::DefaultHasher::new();
+    for conv in convs {
+        for value in values(conv.weight())?.into_iter().chain(conv.bias().and_then(values).unwrap_or_default()) {
+            hasher.write_u32(value.to_bits());
+        }
+    }
+    Some(hasher.finish())
 }
 
 /// The values of a tensor that the plans can read.

@@ -55,8 +55,13 @@ pub(crate) fn student() -> PerceptualConfig {
     PerceptualConfig { widths: vec![5, 16, 17, 20, 24, 33], ..PerceptualConfig::default() }
 }
 
-pub(super) fn vgg() -> PerceptualConfig {
+pub(crate) fn vgg() -> PerceptualConfig {
     PerceptualConfig { kind: PerceptualKind::Vgg16, widths: vec![5, 16, 17, 20, 24, 33, 16], normalise: true }
+}
+
+/// A loss with the bands of a Laplacian pyramid.
+pub(super) fn pyramid() -> LossConfig {
+    LossConfig { laplacian: 1.5, laplacian_levels: 4, pixel_l2: 0.5, ..LossConfig::perceptual(2) }
 }
 
 /// Pictures, losses and the gradient in z by the operations themselves.
@@ -123,6 +128,7 @@ fn solving_agrees_with_the_operations() {
     check(&networks(32, 6, 3, true, &vgg()), &LossConfig::perceptual(3), 32, 3);
     check(&networks(32, 4, 1, false, &vgg()), &LossConfig::perceptual(2), 32, 1);
     check(&networks(64, 16, 3, true, &student()), &LossConfig::default(), 64, 3);
+    check(&networks(32, 5, 3, false, &student()), &pyramid(), 32, 3);
 }
 
 #[test]

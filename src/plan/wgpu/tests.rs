@@ -7,7 +7,7 @@ use crate::ops::tests::{random, values};
 use crate::ops::{Activation, AdamConfig, ConvSpec};
 use crate::plan::cpu::{Way, kernels};
 use crate::plan::graph::{Compare, Conv, Graph, Loss, Node, Place, Resample};
-use crate::plan::tests::{Networks, difference, networks, planned, student, vgg};
+use crate::plan::tests::{Networks, difference, networks, planned, pyramid, student, vgg};
 use crate::plan::{self, build};
 use candle_core::Tensor;
 use std::sync::Arc;
@@ -153,6 +153,7 @@ fn solving_agrees_with_the_processor() {
         check_networks(&gpu, &networks(32, 5, 3, false, &student()), &mixed, 32, 3);
         check_networks(&gpu, &networks(64, 4, 1, false, &student()), &LossConfig::perceptual(3), 64, 1);
         check_networks(&gpu, &networks(32, 6, 3, true, &vgg()), &LossConfig::perceptual(3), 32, 3);
+        check_networks(&gpu, &networks(32, 5, 3, false, &student()), &pyramid(), 32, 3);
     }
 }
 
