@@ -92,7 +92,7 @@ impl Bench {
         }
         let solves = matches!(self.case, Case::SolvePixel | Case::SolveVgg16 | Case::SolveStudent);
         let (device, place) = match self.compute.device {
-            DeviceChoice::Gpu | DeviceChoice::GpuF16 if solves => self.compute.start_solving()?,
+            DeviceChoice::Gpu | DeviceChoice::GpuF16 if solves => self.compute.start_measuring()?,
             _ => (self.compute.start()?, SolveOn::Tensors),
         };
         let adapter = match &place {

@@ -22,7 +22,7 @@ pub enum DeviceChoice {
     Metal,
     /// The graphics processor, for solving alone; through Vulkan, Metal or Direct3D 12, in every build.
     Gpu,
-    /// The same in half precision, where the adapter has it: less exact, and half the memory.
+    /// The same in half precision, where the adapter has it and this model's losses bear it: half the memory.
     GpuF16,
 }
 
@@ -97,14 +97,29 @@ impl Compute {
     pub fn start_solving(&self) -> Result<(Device, SolveOn)> {
         self.set_threads();
         match self.device {
-            DeviceChoice::Gpu => Ok((Device::Cpu, SolveOn::gpu()?)),
-            DeviceChoice::GpuF16 => Ok((Device::Cpu, SolveOn::gpu_in_half()?)),
+            DeviceChoice::Gpu => Ok((Device::Cpu, SolveOn::gpu(None)?)),
+            DeviceChoice::GpuF16 => Ok((Device::Cpu, SolveOn::gpu_in_half_where_it_serves()?)),
             DeviceChoice::Auto => {
                 let device = self.device.open()?;
                 let measured = if device.is_cpu() { SolveOn::Measured(Arc::default()) } else { SolveOn::Tensors };
                 Ok((device, measured))
             }
             _ => Ok((self.device.open()?, SolveOn::Tensors)),
+        }
+    }
+
+    /// Sets the threads for a measurement of the graphics processor, in the precision that was asked for whatever comes of
+    /// it.
+    ///
+    /// # Errors
+    /// As [`Self::start_solving`], and when the adapter has no half precision.
+    pub fn start_measuring(&self) -> Result<(Device, SolveOn)> {
+        match self.device {
+            DeviceChoice::GpuF16 => {
+                self.set_threads();
+                Ok((Device::Cpu, SolveOn::gpu_in_half()?))
+            }
+            _ => self.start_solving(),
         }
     }
 

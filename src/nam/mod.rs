@@ -7,6 +7,8 @@
 
 mod codes;
 mod distort;
+mod findings;
+mod half;
 pub mod loss;
 mod networks;
 mod on_gpu;
@@ -21,6 +23,7 @@ pub use codes::{
     Candidates, Direction, Starts, candidates, pictures, pixel_differences, posterior, posterior_directions,
     starting_codes, starting_codes_for,
 };
+pub use half::Half;
 pub use loss::Target;
 pub use networks::{NetworkSet, Networks};
 pub use solve::{Settle, SolveSettings, Solver, StepReport};

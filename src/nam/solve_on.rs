@@ -1,15 +1,16 @@
 //! Where searches descend: where the tensors live, on a graphics processor, or wherever a short measurement says.
 
+use super::findings::Findings;
+use super::half::Half;
 use super::networks::Networks;
 use super::solve::{SolveSettings, Solver};
-use crate::gpu::{compute, wgpu};
+use crate::gpu::{OpenDevice, Screen, compute, wgpu};
 use crate::ops::threads;
 use crate::plan::wgpu::{Gpu, Solvers};
-use crate::{Because, Error, Result, files};
+use crate::{Error, Result};
 use candle_core::Tensor;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
@@ -26,41 +27,60 @@ pub enum SolveOn {
     Tensors,
     /// On a graphics processor.
     Gpu(Arc<Solvers>),
+    /// On a graphics processor in half precision, where that serves.
+    Half(Arc<Half>),
     /// Wherever a short measurement says it is faster.
     Measured(Arc<Measured>),
 }
 
 impl SolveOn {
-    /// The graphics processor that takes a search; `None`: the tensors' device does.
+    /// The graphics processor that takes a search, and what a person should know of that; `None`: the tensors' device
+    /// does.
     pub(super) fn choose(
         &self,
         networks: &Arc<dyn Networks + Send + Sync>,
         y: &Tensor,
         codes: &Tensor,
         settings: SolveSettings,
-    ) -> Option<Arc<Solvers>> {
+    ) -> (Option<Arc<Solvers>>, Option<String>) {
         match self {
-            Self::Tensors => None,
-            Self::Gpu(solvers) => Some(solvers.clone()),
-            Self::Measured(measured) => measured.choose(networks, y, codes, settings),
+            Self::Tensors => (None, None),
+            Self::Gpu(solvers) => (Some(solvers.clone()), None),
+            Self::Half(half) => {
+                let (solvers, notice) = half.choose(networks, y, codes, settings);
+                (Some(solvers), notice)
+            }
+            Self::Measured(measured) => (measured.choose(networks, y, codes, settings), None),
         }
     }
 
     /// Whether this is a graphics processor that has been lost.
     pub fn is_lost(&self) -> bool {
-        matches!(self, Self::Gpu(solvers) if solvers.gpu().is_lost())
+        match self {
+            Self::Gpu(solvers) => solvers.gpu().is_lost(),
+            Self::Half(half) => half.is_lost(),
+            Self::Tensors | Self::Measured(_) => false,
+        }
     }
 
-    /// A graphics processor, opened now.
+    /// A graphics processor, opened now; by the window's device where that is the same, so that pictures need not leave
+    /// it.
     ///
     /// # Errors
     /// When there is none.
-    pub fn gpu() -> Result<Self> {
-        Ok(Self::Gpu(Arc::new(Solvers::new(Arc::new(Gpu::open()?)))))
+    pub fn gpu(window: Option<&OpenDevice>) -> Result<Self> {
+        Ok(Self::Gpu(Arc::new(Solvers::new(Arc::new(Gpu::beside(window)?)))))
     }
 
-    /// A graphics processor that keeps maps and kernels in f16, opened now. Losses then agree with f32 to about a
-    /// thousandth in the first steps, and searches go other ways later.
+    /// A graphics processor that keeps maps and kernels in f16 where it has that and the losses bear it, opened now.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub fn gpu_in_half_where_it_serves() -> Result<Self> {
+        Ok(Self::Half(Arc::new(Half::open()?)))
+    }
+
+    /// A graphics processor that keeps maps and kernels in f16, whatever comes of it, opened now.
     ///
     /// # Errors
     /// When there is none, or it has no f16.
@@ -88,34 +108,29 @@ impl Seconds {
 pub struct Measured {
     /// The graphics processor, opened when the first search wants to know; `None` inside where there is none to consider.
     solvers: Mutex<Option<Option<Arc<Solvers>>>>,
-    file: Option<PathBuf>,
-    known: Mutex<BTreeMap<String, Seconds>>,
+    window: Screen,
+    known: Findings<Seconds>,
 }
 
 impl Measured {
     /// Keeps measurements in the user's cache. An adapter that is a processor in disguise is not considered: it computes
-    /// with the same cores, by detours.
-    pub fn new() -> Self {
-        Self::keeping_in(files::cache_folder().map(|folder| folder.join(FILE)))
-    }
-
-    fn keeping_in(file: Option<PathBuf>) -> Self {
-        let known = file.as_deref().map(read).unwrap_or_default();
-        Self { solvers: Mutex::default(), file, known: Mutex::new(known) }
+    /// with the same cores, by detours. Where a window draws with the adapter, its device is used.
+    pub fn new(window: Screen) -> Self {
+        Self { solvers: Mutex::default(), window, known: Findings::cached(FILE) }
     }
 
     /// Considers this graphics processor, whatever it is, and keeps measurements in a file.
     pub fn between(solvers: Arc<Solvers>, file: PathBuf) -> Self {
-        Self { solvers: Mutex::new(Some(Some(solvers))), ..Self::keeping_in(Some(file)) }
+        let known = Findings::kept_in(Some(file));
+        Self { solvers: Mutex::new(Some(Some(solvers))), window: Screen::default(), known }
     }
 
     fn solvers(&self) -> Option<Arc<Solvers>> {
         let open = || -> Result<Option<Arc<Solvers>>> {
-            let adapter = compute::adapter()?;
-            if adapter.get_info().device_type == wgpu::DeviceType::Cpu {
+            if compute::adapter()?.get_info().device_type == wgpu::DeviceType::Cpu {
                 return Ok(None);
             }
-            Ok(Some(Arc::new(Solvers::new(Arc::new(Gpu::on(&adapter, None)?)))))
+            Ok(Some(Arc::new(Solvers::new(Arc::new(Gpu::beside(self.window.device().as_ref())?)))))
         };
         let opened = || {
             open().unwrap_or_else(|error| {
@@ -151,45 +166,15 @@ impl Measured {
         );
         let model = serde_json::to_string(&model).ok()?;
         let key = format!("{}; {} threads; {count} starts; {model}", solvers.gpu().identity(), threads::count());
-        let known = || self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        let found = known().get(&key).copied();
-        let seconds = match found {
-            Some(seconds) => seconds,
-            None => {
-                let seconds = measure(networks, y, codes, settings, &solvers)?;
-                known().insert(key, seconds);
-                self.keep(&known());
-                seconds
-            }
-        };
+        let seconds = self.known.get_or_find(key, || measure(networks, y, codes, settings, &solvers))?;
         seconds.gpu_wins().then_some(solvers)
-    }
-
-    /// Writes down what is known. A cache that cannot be written only costs another measurement.
-    fn keep(&self, known: &BTreeMap<String, Seconds>) {
-        let Some(file) = &self.file else { return };
-        let write = || -> Result<()> {
-            let text = serde_json::to_string_pretty(known).because(|| "The measurements cannot be written.")?;
-            if let Some(folder) = file.parent() {
-                std::fs::create_dir_all(folder).because(|| format!("There is no folder {}.", folder.display()))?;
-            }
-            files::write_beside(file, text.as_bytes())
-        };
-        if let Err(error) = write() {
-            log::info!("the measurement of this adapter is not kept: {error}");
-        }
     }
 }
 
 impl Default for Measured {
     fn default() -> Self {
-        Self::new()
+        Self::new(Screen::default())
     }
-}
-
-/// What a file knows; nothing where it is missing or damaged.
-fn read(file: &Path) -> BTreeMap<String, Seconds> {
-    std::fs::read(file).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default()
 }
 
 /// Times a few steps on either device; `None` where not even the tensors' device can search.
