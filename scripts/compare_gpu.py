@@ -5,9 +5,11 @@
 
 One step of `solve-student` and `solve-vgg16` (see `counterpart bench --help`) at batch 16 and 64 by `counterpart bench
 --device gpu`, and by PyTorch on the same card, eager, in float32: once with TensorFloat-32 switched off, which is what
-float32 says, and once with it in convolutions, which is PyTorch's default there. A line for each case: the best median
-of the rounds in milliseconds, and the speed of Counterpart as a share of PyTorch's, the median over the rounds. Needs
-torch in the Python that runs it, and Vulkan on the card (`vulkaninfo --summary` names it; WGPU_ADAPTER_NAME chooses).
+float32 says, and once with it in convolutions, which is PyTorch's default there; cuDNN tries its algorithms out and takes
+the fastest. A line for each case: the best median of the rounds in milliseconds, and the speed of Counterpart as a share
+of PyTorch's, the median over the rounds. Both wait for the losses of every step, so a step is over when its time is taken.
+Needs torch in the Python that runs it, and Vulkan on the same card (`vulkaninfo --summary` names it; WGPU_ADAPTER_NAME
+chooses). Without a card it still runs, on whatever there is: --torch-device cpu, and --device cpu or a software adapter.
 """
 
 import argparse
@@ -92,6 +94,7 @@ PERCEPTUAL = {
 
 def by_torch(case, batch, iterations, device, tf32):
     """The median seconds of a step."""
+    torch.backends.cudnn.benchmark = True
     torch.backends.cudnn.allow_tf32 = tf32
     torch.backends.cuda.matmul.allow_tf32 = tf32
     torch.manual_seed(0)
@@ -146,6 +149,8 @@ def main():
             rounds = []
             for _ in range(options.rounds):
                 ours, adapter = by_counterpart(options.binary, case, batch, options.iterations, options.device)
+                if options.torch_device == "cuda" and options.device != "cpu" and card not in adapter:
+                    sys.exit(f"Counterpart computed on {adapter}, PyTorch would on {card}; choose with WGPU_ADAPTER_NAME.")
                 theirs = [by_torch(case, batch, options.iterations, options.torch_device, tf32) for tf32 in (False, True)]
                 rounds.append((ours, *theirs))
             best = [min(column) * 1e3 for column in zip(*rounds)]
