@@ -1,5 +1,5 @@
-// Changes of size and sums: one invocation a block of four channels of a pixel, gathered from what it depends on. The
-// second entry of each pair brings the gradient back.
+// Changes of size and sums: one invocation a block of four channels of a pixel, gathered from what it depends on. Which
+// of the functions below it is, `made` says, which the program adds; the second of each pair brings the gradient back.
 
 struct Places {
     // Rows and columns of what is read, blocks of a pixel of its map, and the first of them that is read.
@@ -56,34 +56,26 @@ fn fetch(item: Item, y: u32, x: u32) -> vec4<f32> {
     return vec4<f32>(inputs[((item.picture * p.from_height + y) * p.from_width + x) * p.from_pixel + p.from_first + item.block]);
 }
 
-fn put(item: Item, value: vec4<f32>) {
-    let p = places;
-    store(((item.picture * p.to_height + item.y) * p.to_width + item.x) * p.to_pixel + p.to_first + item.block, value, p.finish);
+// What is read two by two: a line of it.
+fn two(item: Item, line: u32) -> array<vec4<f32>, 2> {
+    let y = 2u * item.y + line;
+    return array(fetch(item, y, 2u * item.x), fetch(item, y, 2u * item.x + 1u));
 }
 
-@compute @workgroup_size(64)
-fn average(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) thread: u32) {
-    let item = item_of(group, thread);
-    if !item.inside { return; }
-    let y = 2u * item.y;
-    let x = 2u * item.x;
-    put(item, ((fetch(item, y, x) + fetch(item, y, x + 1u)) + (fetch(item, y + 1u, x) + fetch(item, y + 1u, x + 1u))) * 0.25);
+fn average(item: Item) -> vec4<f32> {
+    let upper = two(item, 0u);
+    let lower = two(item, 1u);
+    return ((upper[0] + upper[1]) + (lower[0] + lower[1])) * 0.25;
 }
 
-@compute @workgroup_size(64)
-fn average_back(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) thread: u32) {
-    let item = item_of(group, thread);
-    if !item.inside { return; }
-    put(item, fetch(item, item.y / 2u, item.x / 2u) * 0.25);
+fn average_back(item: Item) -> vec4<f32> {
+    return fetch(item, item.y / 2u, item.x / 2u) * 0.25;
 }
 
-@compute @workgroup_size(64)
-fn maximum(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) thread: u32) {
-    let item = item_of(group, thread);
-    if !item.inside { return; }
-    let y = 2u * item.y;
-    let x = 2u * item.x;
-    put(item, max(max(fetch(item, y, x), fetch(item, y, x + 1u)), max(fetch(item, y + 1u, x), fetch(item, y + 1u, x + 1u))));
+fn maximum(item: Item) -> vec4<f32> {
+    let upper = two(item, 0u);
+    let lower = two(item, 1u);
+    return max(max(upper[0], upper[1]), max(lower[0], lower[1]));
 }
 
 fn other(item: Item, y: u32, x: u32) -> vec4<f32> {
@@ -92,10 +84,7 @@ fn other(item: Item, y: u32, x: u32) -> vec4<f32> {
 }
 
 // The first of the largest has it all.
-@compute @workgroup_size(64)
-fn maximum_back(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) thread: u32) {
-    let item = item_of(group, thread);
-    if !item.inside { return; }
+fn maximum_back(item: Item) -> vec4<f32> {
     let y = item.y & 0xfffffffeu;
     let x = item.x & 0xfffffffeu;
     let a = other(item, y, x);
@@ -107,7 +96,7 @@ fn maximum_back(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocati
     let mine_lower = vec4<bool>((item.y & 1u) == 1u);
     let mine_right = vec4<bool>((item.x & 1u) == 1u);
     let mine = (lower == mine_lower) & (right == mine_right);
-    put(item, select(vec4<f32>(0.0), fetch(item, item.y / 2u, item.x / 2u), mine));
+    return select(vec4<f32>(0.0), fetch(item, item.y / 2u, item.x / 2u), mine);
 }
 
 // The row or column beside the one that holds output i, of `count` that are read.
@@ -118,17 +107,14 @@ fn beside(i: u32, count: u32) -> u32 {
     return min(i / 2u + 1u, count - 1u);
 }
 
-@compute @workgroup_size(64)
-fn bilinear(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) thread: u32) {
-    let item = item_of(group, thread);
-    if !item.inside { return; }
+fn bilinear(item: Item) -> vec4<f32> {
     let y = item.y / 2u;
     let x = item.x / 2u;
     let far_y = beside(item.y, places.from_height);
     let far_x = beside(item.x, places.from_width);
     let near = fetch(item, y, x) * 0.75 + fetch(item, y, far_x) * 0.25;
     let far = fetch(item, far_y, x) * 0.75 + fetch(item, far_y, far_x) * 0.25;
-    put(item, near * 0.75 + far * 0.25);
+    return near * 0.75 + far * 0.25;
 }
 
 // The share that outputs 2i - 1 to 2i + 2 have of input i of `count`.
@@ -138,10 +124,7 @@ fn shares(i: u32, count: u32) -> vec4<f32> {
         select(0.75, 1.0, i + 1u == count), select(0.25, 0.0, i + 1u == count));
 }
 
-@compute @workgroup_size(64)
-fn bilinear_back(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) thread: u32) {
-    let item = item_of(group, thread);
-    if !item.inside { return; }
+fn bilinear_back(item: Item) -> vec4<f32> {
     let down = shares(item.y, places.to_height);
     let across = shares(item.x, places.to_width);
     let left = max(2u * item.x, 1u) - 1u;
@@ -154,13 +137,10 @@ fn bilinear_back(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocat
             + fetch(item, y, 2u * item.x + 1u) * across.z + fetch(item, y, right) * across.w;
         sum += line * down[i];
     }
-    put(item, sum);
+    return sum;
 }
 
-@compute @workgroup_size(64)
-fn unfold(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) thread: u32) {
-    let item = item_of(group, thread);
-    if !item.inside { return; }
+fn unfold(item: Item) -> vec4<f32> {
     let p = places;
     let part = (item.y & 1u) * 2u + (item.x & 1u);
     let origin = ((item.picture * p.from_height + item.y / 2u) * p.from_width + item.x / 2u) * p.from_pixel + p.from_first;
@@ -169,13 +149,10 @@ fn unfold(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_ind
         let channel = part * p.channels + o;
         value[o] = vec4<f32>(inputs[origin + channel / 4u])[channel % 4u];
     }
-    put(item, value);
+    return value;
 }
 
-@compute @workgroup_size(64)
-fn unfold_back(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) thread: u32) {
-    let item = item_of(group, thread);
-    if !item.inside { return; }
+fn unfold_back(item: Item) -> vec4<f32> {
     let p = places;
     var value = vec4<f32>(0.0);
     for (var lane = 0u; lane < 4u; lane++) {
@@ -188,19 +165,23 @@ fn unfold_back(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocatio
             value[lane] = vec4<f32>(inputs[origin])[channel % p.channels];
         }
     }
-    put(item, value);
+    return value;
+}
+
+fn add(item: Item) -> vec4<f32> {
+    return fetch(item, item.y, item.x) + other(item, item.y, item.x);
+}
+
+fn add_back(item: Item) -> vec4<f32> {
+    return fetch(item, item.y, item.x);
 }
 
 @compute @workgroup_size(64)
-fn add(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) thread: u32) {
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) thread: u32) {
     let item = item_of(group, thread);
-    if !item.inside { return; }
-    put(item, fetch(item, item.y, item.x) + other(item, item.y, item.x));
-}
-
-@compute @workgroup_size(64)
-fn add_back(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) thread: u32) {
-    let item = item_of(group, thread);
-    if !item.inside { return; }
-    put(item, fetch(item, item.y, item.x));
+    if item.inside {
+        let p = places;
+        let to = ((item.picture * p.to_height + item.y) * p.to_width + item.x) * p.to_pixel + p.to_first + item.block;
+        store(to, made(item), p.finish);
+    }
 }

@@ -13,16 +13,6 @@ struct Pictures {
     padding_1: u32,
 }
 
-struct Decision {
-    what: u32,
-    rate: f32,
-    root: f32,
-    padding: f32,
-}
-
-const KEEP: u32 = 1u;
-const RESTORE: u32 = 2u;
-
 @group(0) @binding(0) var<uniform> pictures: Pictures;
 @group(0) @binding(1) var<storage, read> inputs: array<Stored>;
 @group(0) @binding(2) var<storage, read> slots: array<vec2<u32>>;

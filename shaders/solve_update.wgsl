@@ -1,4 +1,4 @@
-// The beginning of a step: every row does with its code what the loss of the step before has decided.
+// The beginning of a step: every row does with its code what was decided.
 
 struct Rates {
     rows: u32,
@@ -11,19 +11,6 @@ struct Rates {
     padding_1: f32,
     padding_2: f32,
 }
-
-struct Decision {
-    // KEEP: the code is the best so far; RESTORE: it becomes the best so far; ADAM: it moves along its gradient.
-    what: u32,
-    // Adam's step size, by the bias of its first mean; and the root of the bias of its second.
-    rate: f32,
-    root: f32,
-    padding: f32,
-}
-
-const KEEP: u32 = 1u;
-const RESTORE: u32 = 2u;
-const ADAM: u32 = 4u;
 
 @group(0) @binding(0) var<uniform> rates: Rates;
 @group(0) @binding(1) var<storage, read> decisions: array<Decision>;

@@ -105,7 +105,7 @@ fn starts_and_where_they_begin_can_be_chosen_by_pointer_and_by_keyboard() {
     let sampled = |stage: &Stage| stage.phase() == Some(Phase::Over(Ending::Sampled));
     let pictures = |stage: &Stage| -> Vec<Arc<Picture>> {
         let frame = stage.harness.state().state().frame().unwrap();
-        frame.solutions.iter().map(|solution| solution.x.clone()).collect()
+        frame.solutions.iter().map(|solution| solution.x.picture().unwrap()).collect()
     };
     stage.until("samples", sampled);
     let posterior = pictures(&stage);
@@ -155,6 +155,56 @@ fn the_device_that_refines_is_chosen_in_the_menu() {
     assert_eq!(device(&stage), SolveDevice::Cpu);
     stage.until("steps", |stage| stage.step() > 3);
     stage.harness.check_accessibility();
+}
+
+#[test]
+fn pictures_go_to_the_screen_without_leaving_the_device_that_draws() {
+    let settings = Settings { device: SolveDevice::Gpu, starts: 8, ..Settings::default() };
+    let mut stage = Stage::drawn(settings);
+    let on_device = |stage: &Stage| {
+        let frame = stage.harness.state().state().frame();
+        frame.is_some_and(|frame| frame.solutions.iter().all(|s| s.x.is_on_device() && s.reconstruction.is_on_device()))
+    };
+    stage.drop_drawing("shoe.png", 80);
+    stage.until("steps whose pictures are on the device", |stage| stage.step() >= 2 && on_device(stage));
+    // Several frames are drawn while the search writes the next pictures.
+    for _ in 0..3 {
+        let step = stage.step();
+        stage.harness.render().expect("a Vulkan driver, such as that of mesa-vulkan-drivers");
+        stage.until("another step", |stage| stage.step() > step);
+    }
+    stage.harness.get_by_label("Pause").click();
+    stage.until("pause", |stage| stage.phase() == Some(Phase::Paused));
+    assert!(on_device(&stage));
+    let shown = stage.harness.render().unwrap();
+    let (search, frame) = {
+        let state = stage.harness.state().state();
+        (state.search.clone().unwrap(), state.frame().unwrap().clone())
+    };
+    let mean = |pixels: &mut dyn Iterator<Item = [u8; 4]>| {
+        let (mut sum, mut count) = ([0.0; 3], 0.0);
+        for pixel in pixels {
+            (0..3).for_each(|c| sum[c] += f64::from(pixel[c]));
+            count += 1.0;
+        }
+        sum.map(|sum| sum / count)
+    };
+    for (rank, &start) in search.order.iter().enumerate() {
+        let place = stage.harness.get_by_label_contains(&format!("Solution {}, loss ", rank + 1)).rect();
+        let [left, top, right, bottom] =
+            [place.left(), place.top(), place.right(), place.bottom()].map(|side| side as u32);
+        let pixels = (top..bottom).flat_map(|y| (left..right).map(move |x| (x, y)));
+        let found = mean(&mut pixels.map(|(x, y)| shown.get_pixel(x, y).0));
+        // Asked for, the pictures are brought to memory.
+        let picture = frame.solutions[start].x.picture().unwrap();
+        let wanted = mean(&mut picture.rgba().chunks_exact(4).map(|pixel| [pixel[0], pixel[1], pixel[2], pixel[3]]));
+        // The hairline around a view belongs to the theme.
+        let close = found.iter().zip(wanted).all(|(a, b)| (a - b).abs() < 6.0);
+        assert!(close, "solution {}: {found:?} on the screen instead of {wanted:?}", rank + 1);
+    }
+    if let Some(path) = std::env::var_os("COUNTERPART_SCREENSHOT") {
+        shown.save(path).unwrap();
+    }
 }
 
 #[test]
@@ -246,7 +296,8 @@ fn sliders_move_the_chosen_solution_while_it_is_refined() {
     let search = state.search.as_ref().unwrap();
     let (scrub, frame) = (search.scrub.as_ref().unwrap(), search.frame.as_ref().unwrap());
     assert_eq!(scrub.start, search.chosen);
-    assert_ne!(*scrub.solution.x, *frame.solutions[search.chosen].x, "the slider changes the picture");
+    let pictures = [&scrub.solution.x, &frame.solutions[search.chosen].x].map(|image| image.picture().unwrap());
+    assert_ne!(pictures[0], pictures[1], "the slider changes the picture");
     stage.press(Modifiers::COMMAND, Key::Backspace);
     assert!(!stage.has("moved by the sliders"));
 }
@@ -363,8 +414,8 @@ struct Pair {
 impl eframe::App for Pair {
     fn ui(&mut self, ui: &mut egui::Ui, _: &mut eframe::Frame) {
         let rectangle = egui::Rect::from_min_size(egui::pos2(7.0, 11.0), Vec2::new(96.0, 80.0));
-        let [a, b] = &self.pictures;
-        self.painter.paint(ui, rectangle, egui::Id::unique("pair"), (a, Some(b)), &self.look);
+        let [a, b] = [&self.pictures[0], &self.pictures[1]].map(gpu::Image::from);
+        self.painter.paint(ui, rectangle, egui::Id::unique("pair"), (&a, Some(&b)), &self.look);
     }
 }
 

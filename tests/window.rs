@@ -85,7 +85,7 @@ impl Display {
     }
 
     /// The program's window, with figures about itself.
-    fn open(&self, folder: &Path, environment: &[(&str, &str)]) -> Opened {
+    fn open(&self, folder: &Path, arguments: &[&str], environment: &[(&str, &str)]) -> Opened {
         let (model, report) = (folder.join("random.safetensors"), folder.join("report.json"));
         support::write_random_model(&model);
         let child = self
@@ -94,6 +94,7 @@ impl Display {
             .arg(&model)
             .arg("--report")
             .arg(&report)
+            .args(arguments)
             .envs(environment.iter().copied())
             .spawn()
             .expect("the program starts");
@@ -172,18 +173,18 @@ fn pictures_of(shot: &image::RgbaImage, places: &[(u32, u32)]) -> Vec<[u64; 3]> 
 }
 
 /// The program on a display of its own, with a folder for its files; none where the tools are meant to be missing.
-fn open(environment: &[(&str, &str)]) -> Option<(tempfile::TempDir, Display, Opened)> {
+fn open(arguments: &[&str], environment: &[(&str, &str)]) -> Option<(tempfile::TempDir, Display, Opened)> {
     tools_are_there().then(|| {
         let folder = tempfile::tempdir().unwrap();
         let display = Display::new("1360x884x24");
-        let opened = display.open(folder.path(), environment);
+        let opened = display.open(folder.path(), arguments, environment);
         (folder, display, opened)
     })
 }
 
 #[test]
 fn a_real_drop_on_a_real_window_leads_to_solutions_on_the_screen() {
-    let Some((folder, display, mut opened)) = open(&[]) else { return };
+    let Some((folder, display, mut opened)) = open(&[], &[]) else { return };
     opened.until("first frame", |report| report.first_frame.is_some() && report.model_ready.is_some());
     opened.until("the first sample's counterparts", |report| report.solutions == 16);
     std::thread::sleep(Duration::from_millis(500));
@@ -244,6 +245,25 @@ fn wall_places(shot: &image::RgbaImage) -> Vec<(u32, u32)> {
 }
 
 #[test]
+fn a_window_that_refines_with_its_own_device_survives_its_loss() {
+    let arguments = ["--device", "gpu", "--lose-device-after", "6"];
+    let Some((folder, display, mut opened)) = open(&arguments, &[]) else { return };
+    opened.until("the first sample's counterparts", |report| report.solutions == 16);
+    display.drop_drawing(folder.path());
+    let drawn = opened.until("steps whose pictures stay on the device", |report| report.on_device && report.step > 2);
+    println!("drawn by {}, step {}", drawn.renderer, drawn.step);
+    let refined = opened.until("steps after the loss", |report| !report.on_device && report.step > 12);
+    assert!(refined.messages.iter().any(|message| message.contains("goes on with the CPU")), "{:?}", refined.messages);
+    std::thread::sleep(Duration::from_millis(800));
+    let shot = display.screenshot();
+    if let Some(path) = std::env::var_os("COUNTERPART_SCREENSHOT") {
+        shot.save(path).unwrap();
+    }
+    let places = wall_places(&shot);
+    assert_eq!(pictures_of(&shot, &places).len(), 16, "sixteen pictures are on the screen again: {places:?}");
+}
+
+#[test]
 fn without_a_display_there_is_a_sentence() {
     let output = Command::new(env!("CARGO_BIN_EXE_counterpart"))
         .env_remove("DISPLAY")
@@ -271,7 +291,7 @@ fn a_display_that_does_not_answer_gets_a_sentence() {
 
 #[test]
 fn without_vulkan_the_window_is_drawn_by_opengl() {
-    let Some((_folder, display, mut opened)) = open(&[("VK_DRIVER_FILES", "/nonexistent.json")]) else { return };
+    let Some((_folder, display, mut opened)) = open(&[], &[("VK_DRIVER_FILES", "/nonexistent.json")]) else { return };
     let report = opened.until("solutions", |report| report.solutions == 16 && report.first_frame.is_some());
     assert!(report.renderer.to_lowercase().contains("gl"), "{}", report.renderer);
     std::thread::sleep(Duration::from_millis(500));
@@ -283,7 +303,7 @@ fn without_vulkan_the_window_is_drawn_by_opengl() {
 fn without_any_adapter_of_wgpu_the_window_is_drawn_by_opengl_alone() {
     // Vulkan alone is allowed, and there is none.
     let environment = [("WGPU_BACKEND", "vulkan"), ("VK_DRIVER_FILES", "/nonexistent.json")];
-    let Some((folder, display, mut opened)) = open(&environment) else { return };
+    let Some((folder, display, mut opened)) = open(&[], &environment) else { return };
     let report = opened.until("solutions", |report| report.solutions == 16 && report.first_frame.is_some());
     assert_eq!(report.renderer, "OpenGL", "by glow, not by wgpu");
     std::thread::sleep(Duration::from_millis(500));

@@ -206,10 +206,10 @@ impl Background {
     }
 
     /// Draws a grid and writes it.
-    pub fn export(&self, path: PathBuf, grid: impl FnOnce() -> Picture + Send + 'static) {
+    pub fn export(&self, path: PathBuf, grid: impl FnOnce() -> Result<Picture> + Send + 'static) {
         self.start("export", move |_| {
             let path = with_ending(path, "png");
-            let written = export::write_png(&path, &grid());
+            let written = grid().and_then(|grid| export::write_png(&path, &grid));
             Arrival::Exported(written.map(|()| path).map_err(Problem::from))
         });
     }

@@ -26,6 +26,8 @@ pub struct Report {
     pub drop_to_samples: Option<f64>,
     /// Solutions on the wall.
     pub solutions: usize,
+    /// Whether they are on the window's device, where they were computed.
+    pub on_device: bool,
     /// Refinement steps done.
     pub step: usize,
     /// Refinement steps a second.
@@ -128,6 +130,7 @@ impl Reporter {
         self.report.renderer.clone_from(&state.renderer);
         if let Some(frame) = state.frame() {
             self.report.solutions = frame.solutions.len();
+            self.report.on_device = frame.solutions.iter().all(|solution| solution.x.is_on_device());
             self.report.step = frame.step;
             self.report.steps_per_second = self.report.steps_per_second.max(frame.steps_per_second);
         }

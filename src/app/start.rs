@@ -7,8 +7,9 @@ use super::window::{Parts, Window};
 use crate::engine::{Engine, EngineSettings, ModelSource, SolveDevice};
 use crate::{Error, Result, gpu, model_file};
 use eframe::egui;
+use std::cell::{Cell, RefCell};
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::rc::Rc;
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -48,6 +49,9 @@ pub struct WindowOptions {
     /// Redraw all the time while refining, to measure frames.
     #[arg(long, hide = true)]
     pub animate: bool,
+    /// Give up the device that the window draws with after so many steps.
+    #[arg(long, value_name = "STEPS", hide = true)]
+    pub lose_device_after: Option<usize>,
 }
 
 /// `--device`.
@@ -93,7 +97,7 @@ type Asked<'a> = (usize, Duration, &'a Outcome);
 fn open(options: &WindowOptions, asked: Option<Asked<'_>>) -> Result<()> {
     let begin = Instant::now();
     check_display()?;
-    let opened = Arc::new(AtomicBool::new(false));
+    let kept = Kept::default();
     let parts = || {
         let mut parts = parts(options.clone(), begin);
         if let Some((starts, length, outcome)) = asked {
@@ -103,26 +107,86 @@ fn open(options: &WindowOptions, asked: Option<Asked<'_>>) -> Result<()> {
         parts
     };
     // Vulkan, Metal, DirectX, or OpenGL through wgpu; failing that, OpenGL by itself.
-    let wgpu = attempt(parts(), eframe::Renderer::Wgpu, &opened);
-    let Err(error) = wgpu else { return Ok(()) };
-    if opened.load(Ordering::SeqCst) {
-        return Err(error);
+    let mut renderer = eframe::Renderer::Wgpu;
+    let mut lives = LIVES;
+    loop {
+        let (opened, ended) = attempt(&parts, renderer, &kept);
+        if opened && kept.was_lost() && lives > 0 {
+            log::warn!("the window's device was lost; it goes on with another one: {ended:?}");
+            lives -= 1;
+            continue;
+        }
+        match ended {
+            Err(error) if !opened && renderer == eframe::Renderer::Wgpu => {
+                log::info!("no window through wgpu: {error:?}");
+                renderer = eframe::Renderer::Glow;
+            }
+            ended => return ended,
+        }
     }
-    log::info!("no window through wgpu: {error:?}");
-    attempt(parts(), eframe::Renderer::Glow, &opened)
 }
 
-/// One try with one renderer. winit panics when a library of the desktop is missing: that becomes a sentence as well.
-fn attempt(parts: Parts, renderer: eframe::Renderer, opened: &Arc<AtomicBool>) -> Result<()> {
-    let native = native_options(renderer, parts.settings.scale);
-    let inside = opened.clone();
+/// How often a window goes on after its device was lost: a driver that fails again and again is left alone.
+const LIVES: usize = 8;
+
+/// The window, which survives the device that it is drawn with.
+#[derive(Clone, Default)]
+struct Kept(Rc<RefCell<Option<Window>>>);
+
+impl Kept {
+    fn was_lost(&self) -> bool {
+        self.0.borrow().as_ref().is_some_and(Window::was_lost)
+    }
+
+    fn with(&self, doing: impl FnOnce(&mut Window)) {
+        if let Some(window) = &mut *self.0.borrow_mut() {
+            doing(window);
+        }
+    }
+}
+
+impl eframe::App for Kept {
+    fn logic(&mut self, ctx: &egui::Context, frame: &mut eframe::Frame) {
+        self.with(|window| window.logic(ctx, frame));
+    }
+
+    fn ui(&mut self, ui: &mut egui::Ui, frame: &mut eframe::Frame) {
+        self.with(|window| window.ui(ui, frame));
+    }
+
+    fn on_exit(&mut self, gl: Option<&eframe::glow::Context>) {
+        self.with(|window| window.on_exit(gl));
+    }
+
+    fn clear_color(&self, visuals: &egui::Visuals) -> [f32; 4] {
+        visuals.panel_fill.to_normalized_gamma_f32()
+    }
+
+    fn raw_input_hook(&mut self, ctx: &egui::Context, input: &mut egui::RawInput) {
+        self.with(|window| window.raw_input_hook(ctx, input));
+    }
+}
+
+/// One try with one renderer, and whether a window was open. winit panics when a library of the desktop is missing, and
+/// the renderer when its device is lost while it draws: that becomes a sentence as well.
+fn attempt(parts: &dyn Fn() -> Parts, renderer: eframe::Renderer, kept: &Kept) -> (bool, Result<()>) {
+    let parts = if kept.0.borrow().is_none() { Some(parts()) } else { None };
+    let scale = parts.as_ref().map_or(1.0, |parts| parts.settings.scale);
+    let size = kept.0.borrow().as_ref().map_or(SIZE * scale, Window::size);
+    let native = native_options(renderer, size);
+    let opened = Rc::new(Cell::new(false));
+    let (inside, window) = (opened.clone(), kept.clone());
     let create: eframe::AppCreator<'_> = Box::new(move |creation| {
-        let window = Window::new(creation, parts)?;
-        inside.store(true, Ordering::SeqCst);
+        match parts {
+            Some(parts) => *window.0.borrow_mut() = Some(Window::new(creation, parts)?),
+            None => window.with(|window| window.revive(creation)),
+        }
+        inside.set(true);
         Ok(Box::new(window))
     });
     let ran = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| eframe::run_native(TITLE, native, create)));
-    match ran {
+    let opened = opened.get();
+    let ended = match ran {
         Ok(Ok(())) => Ok(()),
         Ok(Err(error)) => Err(no_window(error)),
         Err(payload) => {
@@ -131,9 +195,10 @@ fn attempt(parts: Parts, renderer: eframe::Renderer, opened: &Arc<AtomicBool>) -
                 .cloned()
                 .or_else(|| payload.downcast_ref::<&str>().map(|text| (*text).to_owned()))
                 .unwrap_or_else(|| "the cause is unknown".into());
-            Err(broken(cause, opened.load(Ordering::SeqCst)))
+            Err(broken(cause, opened))
         }
-    }
+    };
+    (opened, ended)
 }
 
 fn broken(cause: String, was_open: bool) -> Error {
@@ -172,12 +237,15 @@ fn check_display() -> Result<()> {
     if has { Ok(()) } else { Err(Error::because(NO_DISPLAY, "neither DISPLAY nor WAYLAND_DISPLAY is set")) }
 }
 
-fn native_options(renderer: eframe::Renderer, scale: f32) -> eframe::NativeOptions {
+/// The window at first, in points.
+const SIZE: egui::Vec2 = egui::Vec2::new(1360.0, 860.0);
+
+fn native_options(renderer: eframe::Renderer, size: egui::Vec2) -> eframe::NativeOptions {
     let mut options = eframe::NativeOptions {
         viewport: egui::ViewportBuilder::default()
             .with_title(TITLE)
             .with_app_id("counterpart")
-            .with_inner_size([1360.0 * scale, 860.0 * scale])
+            .with_inner_size(size)
             .with_clamp_size_to_monitor_size(true)
             .with_min_inner_size([420.0, 360.0])
             .with_drag_and_drop(true),
@@ -216,7 +284,7 @@ fn parts(options: WindowOptions, begin: Instant) -> Parts {
     let dark = if options.dark { Some(true) } else { options.light.then_some(false) };
     let engine_settings = EngineSettings { threads: options.threads };
     Parts {
-        engine: Box::new(move |wake| Engine::start(engine_settings, wake)),
+        engine: Box::new(move |wake, screen| Engine::start(engine_settings, screen, wake)),
         training: engine_settings,
         desktop: Arc::new(RealDesktop),
         models: given.into_iter().chain(others).collect(),
@@ -232,6 +300,7 @@ fn parts(options: WindowOptions, begin: Instant) -> Parts {
         begin,
         trial: None,
         animate: options.animate,
+        lose_device_after: options.lose_device_after,
     }
 }
 

@@ -373,9 +373,10 @@ impl State {
 mod tests {
     use super::*;
     use crate::engine::{Curves, Solution};
+    use crate::gpu::Image;
 
     fn frame(job: JobId, losses: &[f32]) -> Arc<Frame> {
-        let picture = Arc::new(Picture::filled(1, 1, [0; 4]));
+        let picture = Image::from(Picture::filled(1, 1, [0; 4]));
         let solutions = losses
             .iter()
             .map(|&loss| Solution { x: picture.clone(), reconstruction: picture.clone(), loss, settled: false })

@@ -3,12 +3,10 @@
 use super::command::Command;
 use super::state::State;
 use super::theme::{self, GAP, PICTURE_RADIUS, tokens};
-use crate::Picture;
-use crate::gpu::{Look, Mode, Painter};
+use crate::gpu::{Image, Look, Mode, Painter};
 use eframe::egui::{
     self, Align2, Color32, CornerRadius, Rect, Response, RichText, Role, Sense, Stroke, Vec2, WidgetInfo,
 };
-use std::sync::Arc;
 
 /// What panels draw with, and what they ask for.
 pub struct Scene<'a> {
@@ -46,9 +44,9 @@ pub struct Shown<'a> {
     /// Tells views apart from frame to frame.
     pub key: egui::Id,
     /// The picture.
-    pub a: &'a Arc<Picture>,
+    pub a: Image,
     /// The one it is compared with.
-    pub b: Option<&'a Arc<Picture>>,
+    pub b: Option<Image>,
     /// How.
     pub mode: Mode,
     /// What a screen reader says.
@@ -70,7 +68,7 @@ impl Scene<'_> {
             divider_half: 1.0,
             colours: tokens(ui).views,
         };
-        self.painter.paint(ui, rectangle, shown.key, (shown.a, shown.b), &look);
+        self.painter.paint(ui, rectangle, shown.key, (&shown.a, shown.b.as_ref()), &look);
         // White pictures end somewhere on a white panel, too.
         let hairline = Stroke::new(1.0, tokens(ui).line);
         ui.painter().rect_stroke(rectangle, PICTURE_RADIUS, hairline, egui::StrokeKind::Inside);

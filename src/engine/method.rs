@@ -2,6 +2,7 @@
 
 use super::protocol::{DIRECTIONS, FindSettings, ModelCard, ModelSource, Solution, SolveDevice, StartFrom};
 use super::session::{Method, Step};
+use crate::gpu::{Image, Screen};
 use crate::model_file::{Model, embedded};
 use crate::nam::{
     Candidates, Direction, Measured, Settle, SolveOn, SolveSettings, Solver, Starts, candidates, posterior_directions,
@@ -24,6 +25,7 @@ pub struct NamMethod {
     /// The graphics processor that a person chose, once it is open.
     gpu: Option<SolveOn>,
     measured: Arc<Measured>,
+    screen: Screen,
     notice: Option<String>,
 }
 
@@ -40,9 +42,11 @@ struct Search {
 }
 
 impl NamMethod {
-    /// A method without a model, on a device.
-    pub fn new(device: Device) -> Self {
-        Self { device, model: None, search: None, gpu: None, measured: Arc::default(), notice: None }
+    /// A method without a model, its tensors on a device. Pictures that a graphics processor makes stay there for the
+    /// window, if it draws with the same.
+    pub fn new(device: Device, screen: Screen) -> Self {
+        let measured = Arc::new(Measured::new(screen.clone()));
+        Self { device, model: None, search: None, gpu: None, measured, screen, notice: None }
     }
 
     /// Where a search descends. A graphics processor that was lost is opened anew.
@@ -52,7 +56,7 @@ impl NamMethod {
             SolveDevice::Auto => SolveOn::Measured(self.measured.clone()),
             SolveDevice::Gpu => {
                 if self.gpu.as_ref().is_none_or(SolveOn::is_lost) {
-                    match SolveOn::gpu() {
+                    match SolveOn::gpu(self.screen.device().as_ref()) {
                         Ok(gpu) => self.gpu = Some(gpu),
                         Err(error) => {
                             self.notice = Some(format!("{error} The CPU computes instead."));
@@ -141,9 +145,13 @@ impl Method for NamMethod {
 
     fn solutions(&mut self) -> Result<Vec<Solution>> {
         let search = self.search()?;
-        let solver = search.solver.as_mut();
         // The pictures of the latest step cost nothing, and its losses are those that the curves show.
-        let latest = solver.map(Solver::latest).transpose()?.flatten();
+        if let Some((sheet, losses)) = search.solver.as_mut().map(Solver::sheet).transpose()?.flatten() {
+            let image = |layer: usize| Image::Sheet(sheet.clone(), layer as u32);
+            let pairs = losses.into_iter().enumerate();
+            return Ok(pairs.map(|(i, loss)| solution(image(2 * i), image(2 * i + 1), loss)).collect());
+        }
+        let latest = search.solver.as_mut().map(Solver::latest).transpose()?.flatten();
         let shown = latest.or_else(|| search.samples.clone());
         let shown = shown.ok_or_else(|| Error::new("There is no search; give a picture first."))?;
         solutions(&shown)
@@ -192,14 +200,11 @@ fn solutions(candidates: &Candidates) -> Result<Vec<Solution>> {
     let x = pictures(&candidates.x)?;
     let reconstruction = pictures(&candidates.reconstruction)?;
     let both = x.into_iter().zip(reconstruction).zip(&candidates.losses);
-    Ok(both
-        .map(|((x, reconstruction), &loss)| Solution {
-            x: Arc::new(x),
-            reconstruction: Arc::new(reconstruction),
-            loss,
-            settled: false,
-        })
-        .collect())
+    Ok(both.map(|((x, reconstruction), &loss)| solution(x.into(), reconstruction.into(), loss)).collect())
+}
+
+fn solution(x: Image, reconstruction: Image, loss: f32) -> Solution {
+    Solution { x, reconstruction, loss, settled: false }
 }
 
 /// `[n, c, h, w]` in [-1, 1] to n pictures.

@@ -22,6 +22,7 @@ pub use protocol::{
 };
 pub use session::{Activity, Method, Session, Step};
 
+use crate::gpu::Screen;
 use crate::{Because, Result, ops};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -72,17 +73,17 @@ impl EngineSettings {
 }
 
 impl Engine {
-    /// Starts the engine with the real method on the CPU.
+    /// Starts the engine with the real method on the CPU, for a window that draws with the screen's device.
     ///
     /// # Errors
     /// When the system gives no thread.
-    pub fn start(settings: EngineSettings, wake: Wake) -> Result<Self> {
+    pub fn start(settings: EngineSettings, screen: Screen, wake: Wake) -> Result<Self> {
         let threads = settings.thread_count();
         let make = move || {
             // The kernels' threads are made here, and so are as modest as this one.
             yield_to_the_window();
             ops::threads::set(threads);
-            NamMethod::new(candle_core::Device::Cpu)
+            NamMethod::new(candle_core::Device::Cpu, screen.clone())
         };
         Self::start_with(make, wake)
     }

@@ -1,6 +1,7 @@
 //! What the window and the engine say to each other.
 
 use crate::data::{Preparation, YKind};
+use crate::gpu::Image;
 use crate::model_file::HeldOut;
 use crate::{Error, Picture};
 use std::path::PathBuf;
@@ -102,6 +103,8 @@ pub enum Request {
     Continue(JobId),
     /// End refinement; its solutions stay.
     Stop(JobId),
+    /// Show the solutions of a search again: the window has lost them with the device that it drew with.
+    Show(JobId),
     /// End a search after another number of steps than it began with.
     LimitSteps {
         /// The search.
@@ -128,7 +131,11 @@ impl Request {
     pub fn job(&self) -> Option<JobId> {
         match *self {
             Self::LoadModel { job, .. } | Self::Find { job, .. } | Self::Scrub { job, .. } => Some(job),
-            Self::Pause(job) | Self::Continue(job) | Self::Stop(job) | Self::LimitSteps { job, .. } => Some(job),
+            Self::Pause(job)
+            | Self::Continue(job)
+            | Self::Stop(job)
+            | Self::Show(job)
+            | Self::LimitSteps { job, .. } => Some(job),
             Self::Panic => None,
         }
     }
@@ -142,7 +149,7 @@ impl Request {
             (Self::Pause(old) | Self::Continue(old), Self::Pause(new) | Self::Continue(new) | Self::Stop(new)) => {
                 old == new
             }
-            (Self::Stop(old), Self::Stop(new)) => old == new,
+            (Self::Stop(old), Self::Stop(new)) | (Self::Show(old), Self::Show(new)) => old == new,
             (Self::LimitSteps { job: old, .. }, Self::LimitSteps { job: new, .. }) => old == new,
             _ => false,
         }
@@ -265,9 +272,9 @@ pub enum Event {
 #[derive(Clone, Debug)]
 pub struct Solution {
     /// G(z).
-    pub x: Arc<Picture>,
+    pub x: Image,
     /// T(G(z)), to be compared with y.
-    pub reconstruction: Arc<Picture>,
+    pub reconstruction: Image,
     /// The loss between T(G(z)) and y.
     pub loss: f32,
     /// Whether the start has settled and is no longer refined.

@@ -117,6 +117,13 @@ impl<M: Method> Session<M> {
                     self.finish(Ending::Stopped, out)?;
                 }
             }
+            Request::Show(job) => {
+                if let Some(search) = self.search_of(job) {
+                    search.shown_step = None;
+                    self.show(out)?;
+                    self.tell(out);
+                }
+            }
             Request::LimitSteps { job, steps } => {
                 if let Some(search) = self.search_of(job) {
                     (search.settings.step_limit, search.limit) = (steps, steps);
@@ -140,13 +147,18 @@ impl<M: Method> Session<M> {
     /// With a sentence for the person; the search is over.
     pub fn step(&mut self, out: &Outbox) -> Result<Activity> {
         let outcome = self.refine(out);
-        if let (Some(job), Some(sentence)) = (self.job(), self.method.notice()) {
-            out.events.push(Event::Notice { job, sentence });
-        }
+        self.tell(out);
         if outcome.is_err() {
             self.search = None;
         }
         outcome
+    }
+
+    /// Tells what there is to know of where it is computed.
+    fn tell(&mut self, out: &Outbox) {
+        if let (Some(job), Some(sentence)) = (self.job(), self.method.notice()) {
+            out.events.push(Event::Notice { job, sentence });
+        }
     }
 
     fn refine(&mut self, out: &Outbox) -> Result<Activity> {

@@ -1,6 +1,7 @@
 //! The engine's logic on a method small enough to be checked by hand: each start counts down to its own goal.
 
 use super::*;
+use crate::gpu::Image;
 use crate::{Error, Picture};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -16,7 +17,7 @@ struct Countdown {
 
 impl Countdown {
     fn solution(&self, start: usize, shade: u8) -> Solution {
-        let picture = Arc::new(Picture::filled(2, 2, [start as u8, self.steps as u8, shade, 255]));
+        let picture = Image::from(Picture::filled(2, 2, [start as u8, self.steps as u8, shade, 255]));
         let loss = 1.0 / (1 + self.steps) as f32;
         Solution { x: picture.clone(), reconstruction: picture, loss, settled: false }
     }
@@ -208,7 +209,7 @@ fn sliders_are_answered_while_a_search_runs() {
         assert!(begin.elapsed() < Duration::from_secs(5));
         std::thread::yield_now();
     };
-    assert_eq!((scrub.start, scrub.solution.x.pixel(0, 0).unwrap()[2]), (4, 9));
+    assert_eq!((scrub.start, scrub.solution.x.picture().unwrap().pixel(0, 0).unwrap()[2]), (4, 9));
     // A start that does not exist, and a search that is over, are no error and no answer.
     bench.engine.send(Request::Scrub { job, start: 16, offsets: [0.0; DIRECTIONS] });
     bench.engine.send(Request::Scrub { job: JobId::new(), start: 0, offsets: [0.0; DIRECTIONS] });

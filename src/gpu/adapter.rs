@@ -1,5 +1,7 @@
-//! The choice of graphics adapter, with modest demands so that old and software ones serve as well.
+//! The choice of graphics adapter, with modest demands so that old and software ones serve as well; what more they have
+//! for computing is asked for where it is.
 
+use super::compute;
 use eframe::egui_wgpu::{WgpuSetup, WgpuSetupCreateNew};
 use eframe::wgpu;
 use std::sync::Arc;
@@ -11,14 +13,14 @@ pub fn setup() -> WgpuSetup {
     let low_power = setup.power_preference == wgpu::PowerPreference::LowPower;
     setup.native_adapter_selector = Some(Arc::new(move |adapters, surface| select(adapters, surface, low_power)));
     setup.device_descriptor = Arc::new(|adapter| {
-        let base = if adapter.get_info().backend == wgpu::Backend::Gl {
-            wgpu::Limits::downlevel_webgl2_defaults()
-        } else {
-            wgpu::Limits::downlevel_defaults()
+        // OpenGL's context belongs to the window's thread; any other device may solve as well.
+        let (base, required_features) = match adapter.get_info().backend {
+            wgpu::Backend::Gl => (wgpu::Limits::downlevel_webgl2_defaults(), wgpu::Features::empty()),
+            _ => compute::for_computing(wgpu::Limits::downlevel_defaults(), adapter),
         };
         // The window may be as large as the adapter can draw.
         let required_limits = base.using_resolution(adapter.limits());
-        wgpu::DeviceDescriptor { label: Some("counterpart"), required_limits, ..Default::default() }
+        wgpu::DeviceDescriptor { label: Some("counterpart"), required_features, required_limits, ..Default::default() }
     });
     WgpuSetup::CreateNew(setup)
 }

@@ -1,18 +1,22 @@
 //! How pictures come onto the screen: the choice of adapter, and image views drawn by our own shader. Also devices to
 //! compute on ([`compute`]); what is computed there is the business of [`crate::plan::wgpu`].
 //!
-//! Knows no tensors: a view shows [`Picture`]s. A picture behind an `Arc` never changes, so another `Arc` is another
-//! revision, and only then is anything uploaded.
+//! Knows no tensors: a view shows an [`Image`], a [`Picture`] in memory or one that a search has left on the window's own
+//! device. Neither changes while somebody holds it, so another one is another revision, and only then is anything
+//! uploaded or bound anew.
 
 mod adapter;
 pub mod compute;
 mod fill;
+mod image;
 mod program;
 mod software;
 mod views;
 
 pub use adapter::setup;
+pub use compute::{OpenDevice, Screen};
 pub use eframe::wgpu;
+pub use image::{Image, Sheet};
 pub use software::render;
 pub use views::{Painter, SHADERS};
 

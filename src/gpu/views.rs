@@ -1,12 +1,13 @@
-//! Image views as paint callbacks: one texture and one bind group per view, written only when its picture changed.
+//! Image views as paint callbacks: a bind group per view, and a texture where its picture comes from memory, written only
+//! when the picture changed. One on the window's device is sampled where it lies.
 
 use super::program::{self, Program};
-use super::{Colours, Look, Mode, fill, software};
+use super::{Colours, Image, Look, Mode, OpenDevice, fill, software};
 use crate::Picture;
 use eframe::egui_wgpu::{self, CallbackResources, CallbackTrait, RenderState, ScreenDescriptor};
 use eframe::{egui, wgpu};
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::collections::hash_map::Entry;
 
 /// Every shader of the program by name, for the test that validates them.
 pub const SHADERS: [(&str, &str); 2] = [("image_view", include_str!("../../shaders/image_view.wgsl")), fill::SHADER];
@@ -20,15 +21,16 @@ const SOFTWARE_LIMIT: f32 = 512.0;
 /// Draws image views: by the shader when the window has wgpu (Vulkan, Metal, DirectX or OpenGL below it), else from
 /// pictures computed on the CPU.
 pub struct Painter {
-    shader: bool,
+    /// What the shader runs on.
+    device: Option<OpenDevice>,
     software: HashMap<egui::Id, Drawn>,
 }
 
 /// A view computed on the CPU, and what it was computed from.
 struct Drawn {
     texture: egui::TextureHandle,
-    a: Arc<Picture>,
-    b: Arc<Picture>,
+    a: Image,
+    b: Image,
     look: Look,
     size: [usize; 2],
 }
@@ -36,19 +38,25 @@ struct Drawn {
 impl Painter {
     /// A painter for a window, with its wgpu state when it has one.
     pub fn new(render_state: Option<&RenderState>) -> Self {
-        if let Some(state) = render_state {
-            let shared = Shared::new(&state.device, state.target_format);
+        let device = render_state.map(OpenDevice::of_window);
+        if let Some((state, device)) = render_state.zip(device.as_ref()) {
+            let shared = Shared::new(device.clone(), state.target_format);
             let fills = fill::Shared::new(&state.device, state.target_format);
             let mut renderer = state.renderer.write();
             renderer.callback_resources.insert(shared);
             renderer.callback_resources.insert(fills);
         }
-        Self { shader: render_state.is_some(), software: HashMap::new() }
+        Self { device, software: HashMap::new() }
+    }
+
+    /// The window's device, where it has one that others can use as well.
+    pub fn device(&self) -> Option<&OpenDevice> {
+        self.device.as_ref()
     }
 
     /// Fills a large rectangle (points) with one opaque colour.
     pub fn fill(&self, ui: &egui::Ui, rectangle: egui::Rect, colour: egui::Color32) {
-        if self.shader {
+        if self.device.is_some() {
             ui.painter().add(egui_wgpu::Callback::new_paint_callback(rectangle, fill::Fill(colour)));
         } else {
             ui.painter().rect_filled(rectangle, 0.0, colour);
@@ -62,14 +70,14 @@ impl Painter {
         ui: &egui::Ui,
         rectangle: egui::Rect,
         key: egui::Id,
-        (a, b): (&Arc<Picture>, Option<&Arc<Picture>>),
+        (a, b): (&Image, Option<&Image>),
         look: &Look,
     ) {
         if !ui.is_rect_visible(rectangle) || rectangle.width() < 1.0 || rectangle.height() < 1.0 {
             return;
         }
         let (a, b) = (a.clone(), b.unwrap_or(a).clone());
-        if self.shader {
+        if self.device.is_some() {
             let callback = View { key, rectangle, a, b, look: *look };
             ui.painter().add(egui_wgpu::Callback::new_paint_callback(rectangle, callback));
         } else {
@@ -77,23 +85,18 @@ impl Painter {
         }
     }
 
-    fn paint_software(
-        &mut self,
-        ui: &egui::Ui,
-        rectangle: egui::Rect,
-        key: egui::Id,
-        a: Arc<Picture>,
-        b: Arc<Picture>,
-        look: &Look,
-    ) {
+    fn paint_software(&mut self, ui: &egui::Ui, rectangle: egui::Rect, key: egui::Id, a: Image, b: Image, look: &Look) {
+        // Without a shader there is no device either on which pictures could lie.
+        let (Image::Memory(of_a), Image::Memory(of_b)) = (&a, &b) else { return };
         let scale =
             (SOFTWARE_LIMIT / (rectangle.size() * ui.pixels_per_point()).max_elem()).min(1.0) * ui.pixels_per_point();
         let size = [rectangle.width(), rectangle.height()].map(|side| (side * scale).round().max(1.0) as usize);
-        let fresh = self.software.get(&key).is_some_and(|drawn| {
-            Arc::ptr_eq(&drawn.a, &a) && Arc::ptr_eq(&drawn.b, &b) && drawn.look == *look && drawn.size == size
-        });
+        let fresh = self
+            .software
+            .get(&key)
+            .is_some_and(|drawn| drawn.a.is(&a) && drawn.b.is(&b) && drawn.look == *look && drawn.size == size);
         if !fresh {
-            let picture = software::render(look, &a, &b, size[0], size[1], scale);
+            let picture = software::render(look, of_a, of_b, size[0], size[1], scale);
             let image = egui::ColorImage::from_rgba_unmultiplied(size, picture.rgba());
             let options = egui::TextureOptions::LINEAR;
             match self.software.get_mut(&key) {
@@ -114,6 +117,7 @@ impl Painter {
 
 /// What all views share, and each view's own resources.
 struct Shared {
+    device: OpenDevice,
     /// One for each mode.
     pipelines: [wgpu::RenderPipeline; 4],
     layout: wgpu::BindGroupLayout,
@@ -125,19 +129,29 @@ struct Shared {
 struct Resources {
     uniforms: wgpu::Buffer,
     written: [u8; UNIFORM_BYTES],
-    a: Uploaded,
-    b: Uploaded,
+    a: Source,
+    b: Source,
     bind_group: wgpu::BindGroup,
 }
 
-/// A texture and the picture in it.
-struct Uploaded {
-    texture: wgpu::Texture,
-    picture: Arc<Picture>,
+/// What a view samples, and the image that it shows by that.
+struct Source {
+    view: wgpu::TextureView,
+    /// The view's own texture, for pictures in memory.
+    texture: Option<wgpu::Texture>,
+    image: Image,
 }
 
-impl Uploaded {
-    fn new(device: &wgpu::Device, queue: &wgpu::Queue, picture: &Arc<Picture>) -> Self {
+impl Source {
+    /// `None` for an image on another device.
+    fn new(opened: &OpenDevice, image: &Image) -> Option<Self> {
+        let OpenDevice { device, queue, .. } = opened;
+        let picture = match image {
+            Image::Memory(picture) => picture,
+            Image::Sheet(sheet, layer) => {
+                return Some(Self { view: sheet.layer(opened, *layer)?, texture: None, image: image.clone() });
+            }
+        };
         let texture = device.create_texture(&wgpu::TextureDescriptor {
             label: Some("image view"),
             size: extent(picture),
@@ -148,30 +162,30 @@ impl Uploaded {
             usage: wgpu::TextureUsages::TEXTURE_BINDING | wgpu::TextureUsages::COPY_DST,
             view_formats: &[],
         });
-        let uploaded = Self { texture, picture: picture.clone() };
-        uploaded.write(queue);
-        uploaded
+        write(queue, &texture, picture);
+        let view = texture.create_view(&Default::default());
+        Some(Self { view, texture: Some(texture), image: image.clone() })
     }
 
-    /// Makes the texture hold the picture; `false` when it has another size and needs another texture.
-    fn update(&mut self, queue: &wgpu::Queue, picture: &Arc<Picture>) -> bool {
-        if Arc::ptr_eq(&self.picture, picture) {
+    /// Makes this show an image; `false` when it takes another one.
+    fn update(&mut self, queue: &wgpu::Queue, image: &Image) -> bool {
+        if self.image.is(image) {
             return true;
         }
-        if extent(&self.picture) != extent(picture) {
+        let (Some(texture), Image::Memory(picture)) = (&self.texture, image) else { return false };
+        if texture.size() != extent(picture) {
             return false;
         }
-        self.picture = picture.clone();
-        self.write(queue);
+        write(queue, texture, picture);
+        self.image = image.clone();
         true
     }
+}
 
-    fn write(&self, queue: &wgpu::Queue) {
-        let size = extent(&self.picture);
-        let layout =
-            wgpu::TexelCopyBufferLayout { offset: 0, bytes_per_row: Some(4 * size.width), rows_per_image: None };
-        queue.write_texture(self.texture.as_image_copy(), &over_white(&self.picture), layout, size);
-    }
+fn write(queue: &wgpu::Queue, texture: &wgpu::Texture, picture: &Picture) {
+    let size = extent(picture);
+    let layout = wgpu::TexelCopyBufferLayout { offset: 0, bytes_per_row: Some(4 * size.width), rows_per_image: None };
+    queue.write_texture(texture.as_image_copy(), &over_white(picture), layout, size);
 }
 
 /// The bytes with transparency over white, as the networks see it; those of an opaque picture as they are.
@@ -193,7 +207,8 @@ fn extent(picture: &Picture) -> wgpu::Extent3d {
 }
 
 impl Shared {
-    fn new(device: &wgpu::Device, target: wgpu::TextureFormat) -> Self {
+    fn new(opened: OpenDevice, target: wgpu::TextureFormat) -> Self {
+        let device = &opened.device;
         let name = SHADERS[0].0;
         let texture = |binding| wgpu::BindGroupLayoutEntry {
             binding,
@@ -233,32 +248,65 @@ impl Shared {
             program.pipeline(fragment, &[("MODE", mode)], target)
         };
         let pipelines = [0.0, 1.0, 2.0, 3.0].map(pipeline);
-        Self { pipelines, layout, sampler, views: HashMap::new() }
+        Self { device: opened, pipelines, layout, sampler, views: HashMap::new() }
     }
 
-    fn resources(&self, device: &wgpu::Device, a: Uploaded, b: Uploaded) -> Resources {
-        let uniforms = program::uniform_buffer(device, "image view", UNIFORM_BYTES);
-        let [view_a, view_b] = [&a, &b].map(|uploaded| uploaded.texture.create_view(&Default::default()));
-        let bind_group = device.create_bind_group(&wgpu::BindGroupDescriptor {
-            label: Some("image view"),
-            layout: &self.layout,
-            entries: &[
-                wgpu::BindGroupEntry { binding: 0, resource: uniforms.as_entire_binding() },
-                wgpu::BindGroupEntry { binding: 1, resource: wgpu::BindingResource::TextureView(&view_a) },
-                wgpu::BindGroupEntry { binding: 2, resource: wgpu::BindingResource::TextureView(&view_b) },
-                wgpu::BindGroupEntry { binding: 3, resource: wgpu::BindingResource::Sampler(&self.sampler) },
-            ],
-        });
-        Resources { uniforms, written: [0; UNIFORM_BYTES], a, b, bind_group }
+    /// Makes a view show its images; what it has is used again as far as it serves. `None` for images on another device.
+    fn show(&mut self, shown: &View) -> Option<&mut Resources> {
+        let opened = &self.device;
+        let OpenDevice { device, queue, .. } = opened;
+        let entry = match self.views.entry(shown.key) {
+            Entry::Occupied(entry) => {
+                let resources = entry.into_mut();
+                let kept = [resources.a.update(queue, &shown.a), resources.b.update(queue, &shown.b)];
+                if !kept[0] {
+                    resources.a = Source::new(opened, &shown.a)?;
+                }
+                if !kept[1] {
+                    resources.b = Source::new(opened, &shown.b)?;
+                }
+                if kept != [true; 2] {
+                    let Resources { uniforms, a, b, .. } = &*resources;
+                    resources.bind_group = bind(device, (&self.layout, &self.sampler), uniforms, [&a.view, &b.view]);
+                }
+                resources
+            }
+            Entry::Vacant(entry) => {
+                let a = Source::new(opened, &shown.a)?;
+                let b = Source::new(opened, &shown.b)?;
+                let uniforms = program::uniform_buffer(device, "image view", UNIFORM_BYTES);
+                let bind_group = bind(device, (&self.layout, &self.sampler), &uniforms, [&a.view, &b.view]);
+                entry.insert(Resources { uniforms, written: [0; UNIFORM_BYTES], a, b, bind_group })
+            }
+        };
+        Some(entry)
     }
+}
+
+fn bind(
+    device: &wgpu::Device,
+    (layout, sampler): (&wgpu::BindGroupLayout, &wgpu::Sampler),
+    uniforms: &wgpu::Buffer,
+    [a, b]: [&wgpu::TextureView; 2],
+) -> wgpu::BindGroup {
+    device.create_bind_group(&wgpu::BindGroupDescriptor {
+        label: Some("image view"),
+        layout,
+        entries: &[
+            wgpu::BindGroupEntry { binding: 0, resource: uniforms.as_entire_binding() },
+            wgpu::BindGroupEntry { binding: 1, resource: wgpu::BindingResource::TextureView(a) },
+            wgpu::BindGroupEntry { binding: 2, resource: wgpu::BindingResource::TextureView(b) },
+            wgpu::BindGroupEntry { binding: 3, resource: wgpu::BindingResource::Sampler(sampler) },
+        ],
+    })
 }
 
 /// One view in one frame.
 struct View {
     key: egui::Id,
     rectangle: egui::Rect,
-    a: Arc<Picture>,
-    b: Arc<Picture>,
+    a: Image,
+    b: Image,
     look: Look,
 }
 
@@ -290,24 +338,15 @@ impl View {
 impl CallbackTrait for View {
     fn prepare(
         &self,
-        device: &wgpu::Device,
+        _: &wgpu::Device,
         queue: &wgpu::Queue,
         screen: &ScreenDescriptor,
         _: &mut wgpu::CommandEncoder,
         resources: &mut CallbackResources,
     ) -> Vec<wgpu::CommandBuffer> {
         let Some(shared) = resources.get_mut::<Shared>() else { return Vec::new() };
-        let kept = shared
-            .views
-            .get_mut(&self.key)
-            .is_some_and(|view| view.a.update(queue, &self.a) && view.b.update(queue, &self.b));
-        if !kept {
-            let (a, b) = (Uploaded::new(device, queue, &self.a), Uploaded::new(device, queue, &self.b));
-            let view = shared.resources(device, a, b);
-            shared.views.insert(self.key, view);
-        }
         let uniforms = self.uniforms(screen.pixels_per_point);
-        if let Some(view) = shared.views.get_mut(&self.key).filter(|view| view.written != uniforms) {
+        if let Some(view) = shared.show(self).filter(|view| view.written != uniforms) {
             queue.write_buffer(&view.uniforms, 0, &uniforms);
             view.written = uniforms;
         }

@@ -1,12 +1,16 @@
 //! A search on a graphics processor against the same search on the CPU, and what happens when it fails half-way.
 
-use super::tests::{drawing, largest_difference, small_networks};
+use super::half::{TOLERANCE, largest_difference};
+use super::tests::{drawing, largest_difference as largest_of_tensors, small_networks};
 use super::*;
-use crate::gpu::compute;
+use crate::Picture;
+use crate::gpu::{Image, compute};
 use crate::model_file::LossConfig;
-use crate::plan::tests::{Networks, networks as lively_networks, student};
+use crate::nets::{Params, Perceptual};
+use crate::ops::tests::values;
+use crate::plan::tests::{Networks, lively, networks as lively_networks, student, vgg};
 use crate::plan::wgpu::{Gpu, Solvers};
-use candle_core::Tensor;
+use candle_core::{DType, Tensor};
 use std::sync::Arc;
 
 fn solvers() -> Arc<Solvers> {
@@ -23,8 +27,12 @@ struct Search {
 
 impl Search {
     fn new(starts: usize, settings: SolveSettings) -> Self {
+        Self::of(lively_networks(32, 8, 3, false, &student()), starts, settings)
+    }
+
+    fn of(networks: Networks, starts: usize, settings: SolveSettings) -> Self {
         let loss = LossConfig::perceptual(3);
-        let Networks { generator, mapping, perceptual } = lively_networks(32, 8, 3, false, &student());
+        let Networks { generator, mapping, perceptual } = networks;
         let (generator, mapping) = (Arc::new(generator), Arc::new(mapping));
         let perceptual = Some(Arc::new(perceptual));
         let networks = Arc::new(NetworkSet { generator, mapping, encoder: None, perceptual, loss });
@@ -56,8 +64,8 @@ impl Search {
     /// Codes and pictures must agree too, as far as rounding lets a hundred steps.
     fn agree(&self, ours: &mut Solver, theirs: &mut Solver) {
         let (found, wanted) = (ours.latest().unwrap().unwrap(), theirs.latest().unwrap().unwrap());
-        assert!(largest_difference(&found.x, &wanted.x) < 0.02);
-        assert!(largest_difference(&found.reconstruction, &wanted.reconstruction) < 0.02);
+        assert!(largest_of_tensors(&found.x, &wanted.x) < 0.02);
+        assert!(largest_of_tensors(&found.reconstruction, &wanted.reconstruction) < 0.02);
         assert_eq!(found.losses.len(), wanted.losses.len());
         // Adam moves a value whose gradient nearly vanishes as far as any other, wherever rounding points.
         let far = |a: &Tensor, b: &Tensor| {
@@ -84,6 +92,78 @@ fn a_hundred_steps_are_those_of_the_processor() {
     let (first, last) = (first.losses, theirs.step_report().losses);
     assert!(first.iter().zip(&last).all(|(first, last)| *last < 0.9 * first), "{first:?} {last:?}");
     assert!(ours.is_on_gpu() && ours.take_notice().is_none());
+}
+
+#[test]
+fn a_hundred_steps_with_a_network_like_vgg16_are_those_of_the_processor() {
+    let settings = SolveSettings { learning_rate: 0.05, ..SolveSettings::default() };
+    let search = Search::of(lively_networks(32, 6, 3, true, &vgg()), 2, settings);
+    let (mut ours, mut theirs) = (search.on(&SolveOn::Gpu(solvers())), search.on(&SolveOn::Tensors));
+    search.steps(&mut ours, &mut theirs, 100);
+    search.agree(&mut ours, &mut theirs);
+    assert!(ours.is_on_gpu() && ours.take_notice().is_none());
+}
+
+/// The graphics processor with half precision, findings in a file; `None` where the adapter has no f16.
+fn half(file: std::path::PathBuf) -> Option<Arc<Half>> {
+    let solvers = solvers();
+    if Gpu::on(solvers.gpu().place().clone()).unwrap().with_half().is_err() {
+        println!("this adapter does not compute in f16");
+        return None;
+    }
+    Some(Arc::new(Half::of(solvers, file)))
+}
+
+#[test]
+fn a_search_in_half_precision_explains_an_image_as_well() {
+    let Ok(gpu) = Gpu::open().unwrap().with_half() else {
+        println!("this adapter does not compute in f16");
+        return;
+    };
+    let search = Search::new(3, SolveSettings { learning_rate: 0.05, ..SolveSettings::default() });
+    let full = solvers();
+    let on = || search.on(&SolveOn::Gpu(full.clone()));
+    let mut in_half = search.on(&SolveOn::Gpu(Arc::new(Solvers::new(Arc::new(gpu)))));
+    let off = largest_difference(&mut on(), &mut in_half, 100).unwrap();
+    // Codes rounded to f16 once, everything else as it was.
+    let rounded = search.codes.to_dtype(DType::F16).unwrap().to_dtype(DType::F32).unwrap();
+    let rounded = Search { codes: rounded, networks: search.networks.clone(), y: search.y.clone(), ..search };
+    let control = largest_difference(&mut on(), &mut rounded.on(&SolveOn::Gpu(full.clone())), 100).unwrap();
+    println!("lowest losses in half precision: {off} off; with rounded codes: {control}");
+    assert!(in_half.is_on_gpu() && off <= TOLERANCE, "{off}");
+}
+
+#[test]
+fn half_precision_is_checked_once_and_left_where_it_fails() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("half.json");
+    let search = Search::new(2, SolveSettings::default());
+    let Some(place) = half(file.clone()) else { return };
+    let mut good = search.on(&SolveOn::Half(place.clone()));
+    assert!(good.is_on_gpu() && good.take_notice().is_none());
+    let known = || -> serde_json::Map<String, serde_json::Value> {
+        serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap()
+    };
+    assert_eq!(known().len(), 1, "{:?}", known());
+    // What is kept counts, so it is not found out again.
+    let mut kept = known();
+    kept.values_mut().for_each(|off| *off = serde_json::json!(0.25));
+    std::fs::write(&file, serde_json::to_string(&kept).unwrap()).unwrap();
+    let again = half(file.clone()).unwrap();
+    let mut left = search.on(&SolveOn::Half(again.clone()));
+    let notice = left.take_notice().unwrap();
+    assert!(left.is_on_gpu() && notice.contains("by 25.0 %") && notice.contains("single precision"), "{notice}");
+    // A network whose features are beyond the largest number of f16.
+    let mut networks = lively_networks(32, 8, 3, false, &student());
+    let weights = lively(&student(), 3).weights().unwrap();
+    let large = weights.iter().map(|(name, tensor)| (name.clone(), (tensor * 40.0).unwrap()));
+    networks.perceptual = Perceptual::new(&student(), &Params::frozen(large.collect())).unwrap();
+    let search = Search::of(networks, 2, SolveSettings::default());
+    let mut solver = search.on(&SolveOn::Half(again));
+    let notice = solver.take_notice().unwrap();
+    assert!(solver.is_on_gpu() && notice.contains("altogether"), "{notice}");
+    search.steps(&mut solver, &mut search.on(&SolveOn::Tensors), 5);
+    assert_eq!(known().len(), 2);
 }
 
 #[test]
@@ -121,7 +201,7 @@ fn a_search_survives_its_device() {
         let device = solvers();
         let (mut ours, mut theirs) = (search.on(&SolveOn::Gpu(device.clone())), search.on(&SolveOn::Tensors));
         search.steps(&mut ours, &mut theirs, before);
-        device.gpu().destroy();
+        device.gpu().place().destroy();
         if before == 40 {
             // What is shown is what was reached.
             search.agree(&mut ours, &mut theirs);
@@ -139,11 +219,59 @@ fn a_search_survives_its_device() {
 }
 
 #[test]
+fn pictures_stay_on_the_windows_device_until_they_are_asked_for() {
+    let search = Search::new(3, SolveSettings { learning_rate: 0.05, ..SolveSettings::default() });
+    let mut place = compute::open(&compute::adapter().unwrap(), None).unwrap();
+    place.draws = true;
+    let device = Arc::new(Solvers::new(Arc::new(Gpu::on(place).unwrap())));
+    let (mut ours, mut theirs) = (search.on(&SolveOn::Gpu(device.clone())), search.on(&SolveOn::Tensors));
+    assert!(ours.sheet().unwrap().is_none(), "there are no pictures before the first step");
+    search.steps(&mut ours, &mut theirs, 3);
+    let images = |solver: &mut Solver| {
+        let (sheet, losses) = solver.sheet().unwrap().unwrap();
+        assert_eq!(losses, solver.step_report().losses);
+        let images: Vec<_> = (0..6).map(|layer| Image::Sheet(sheet.clone(), layer)).collect();
+        images
+    };
+    let pictures =
+        |images: &[Image]| -> Vec<_> { images.iter().map(|image| (*image.picture().unwrap()).clone()).collect() };
+    let first = images(&mut ours);
+    let kept = pictures(&first);
+    let latest = ours.latest().unwrap().unwrap();
+    for (i, picture) in kept.iter().enumerate() {
+        let batch = if i % 2 == 0 { &latest.x } else { &latest.reconstruction };
+        let planes = values(&batch.narrow(0, i / 2, 1).unwrap());
+        let wanted = Picture::from_planes(&planes, 3, 32, 32).unwrap();
+        let off = picture.rgba().iter().zip(wanted.rgba()).map(|(a, b)| a.abs_diff(*b)).max();
+        assert!(off <= Some(1), "picture {i} is {off:?} off");
+    }
+    search.steps(&mut ours, &mut theirs, 2);
+    let second = images(&mut ours);
+    assert_ne!(pictures(&second), kept);
+    assert_eq!(pictures(&first), kept, "what the window holds stays as it is");
+    drop(first);
+    search.steps(&mut ours, &mut theirs, 1);
+    images(&mut ours);
+    assert_ne!(pictures(&second), kept);
+    // With the device go the pictures, but not the search.
+    device.gpu().place().destroy();
+    assert!(second[0].picture().unwrap_err().to_string().contains("were lost"));
+    assert!(ours.sheet().unwrap().is_none() && !ours.is_on_gpu());
+    search.agree(&mut ours, &mut theirs);
+    search.steps(&mut ours, &mut theirs, 2);
+    // One that the window does not draw with shows nothing there.
+    let mut other = search.on(&SolveOn::Gpu(solvers()));
+    other.step().unwrap();
+    assert!(other.sheet().unwrap().is_none() && other.is_on_gpu());
+}
+
+#[test]
 fn limits_that_are_too_small_leave_a_search_to_the_processor() {
     let adapter = compute::adapter().unwrap();
     let mut limits = adapter.limits();
     limits.max_storage_buffer_binding_size = 32 << 10;
-    let small = Gpu::on(&adapter, Some(limits.clone())).unwrap();
+    let open = |limits| compute::open(&adapter, Some(limits)).and_then(Gpu::on);
+    let small = open(limits.clone()).unwrap();
     let search = Search::new(2, SolveSettings::default());
     let mut solver = search.on(&SolveOn::Gpu(Arc::new(Solvers::new(Arc::new(small)))));
     assert!(!solver.is_on_gpu());
@@ -151,7 +279,7 @@ fn limits_that_are_too_small_leave_a_search_to_the_processor() {
     assert!(notice.contains("in one piece") && notice.contains("CPU"), "{notice}");
     search.steps(&mut solver, &mut search.on(&SolveOn::Tensors), 2);
     limits.max_compute_workgroup_storage_size = 1024;
-    assert!(Gpu::on(&adapter, Some(limits)).err().unwrap().to_string().contains("too limited"));
+    assert!(open(limits).err().unwrap().to_string().contains("too limited"));
 }
 
 #[test]

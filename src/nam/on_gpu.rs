@@ -2,6 +2,7 @@
 
 use super::start::Verdict;
 use crate::Result;
+use crate::gpu::Sheet;
 use crate::ops::AdamConfig;
 use crate::plan::wgpu::{Decision, Descent, Outcome, Plan, State};
 use candle_core::Tensor;
@@ -78,6 +79,15 @@ impl OnGpu {
         let pictures = self.descent.pictures(&self.pending)?;
         self.pending.clear();
         Ok(pictures)
+    }
+
+    /// The same, left on the window's device; `None` where the window draws with another one.
+    pub fn sheet(&mut self) -> Result<Option<Arc<Sheet>>> {
+        let sheet = self.descent.sheet(&self.pending)?;
+        if sheet.is_some() {
+            self.pending.clear();
+        }
+        Ok(sheet)
     }
 
     /// What it takes to go on elsewhere.

@@ -6,6 +6,7 @@ use super::networks::Networks;
 use super::on_gpu::OnGpu;
 use super::solve_on::SolveOn;
 use super::start::{Start, Verdict};
+use crate::gpu::Sheet;
 use crate::nets::Statistics;
 use crate::ops::{AdamConfig, RowAdam};
 use crate::plan::Found;
@@ -136,7 +137,9 @@ impl Solver {
             step: 0,
             networks,
         };
-        if let Some(solvers) = place.choose(&solver.networks, y, &codes, settings) {
+        let (solvers, notice) = place.choose(&solver.networks, y, &codes, settings);
+        solver.notice = notice;
+        if let Some(solvers) = solvers {
             match solver.on_gpu(&solvers, adam) {
                 Ok(gpu) => solver.gpu = Some(gpu),
                 Err(error) => solver.notice = Some(format!("{error} The CPU computes instead.")),
@@ -375,6 +378,19 @@ impl Solver {
     pub fn candidates(&mut self) -> Result<Candidates> {
         let (codes, networks) = (self.codes()?, self.networks.clone());
         self.against()?.candidates(&*networks, &codes)
+    }
+
+    /// What [`Self::latest`] gives, left on the window's device: G(z) of start i in layer 2 i of a sheet, T(G(z)) behind
+    /// it; and the losses. `None` where nothing descends on that device, and before the first step.
+    ///
+    /// # Errors
+    /// When the search cannot go on without a graphics processor that failed.
+    pub fn sheet(&mut self) -> Result<Option<(Arc<Sheet>, Vec<f32>)>> {
+        let Some(gpu) = self.gpu.as_mut().filter(|_| self.step > 0) else { return Ok(None) };
+        match gpu.sheet() {
+            Ok(sheet) => Ok(sheet.map(|sheet| (sheet, self.starts.iter().map(|start| start.loss).collect()))),
+            Err(error) => self.leave_gpu(&error).map(|()| None),
+        }
     }
 
     /// The candidates that the latest step saw, before it moved the codes: those that its report speaks of. They cost

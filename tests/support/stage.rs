@@ -111,8 +111,16 @@ impl Stage {
         folder: tempfile::TempDir,
         model: PathBuf,
     ) -> Self {
-        let parts = Parts {
-            engine: Box::new(|wake| Engine::start_with(|| NamMethod::new(candle_core::Device::Cpu), wake)),
+        let parts = Self::parts(desktop, settings, model);
+        let harness = Harness::builder().with_size(size).build_eframe(|creation| Window::new(creation, parts).unwrap());
+        Self { harness, folder }
+    }
+
+    fn parts(desktop: TestDesktop, settings: Settings, model: PathBuf) -> Parts {
+        Parts {
+            engine: Box::new(|wake, screen| {
+                Engine::start_with(move || NamMethod::new(candle_core::Device::Cpu, screen.clone()), wake)
+            }),
             training: EngineSettings::default(),
             desktop: Arc::new(desktop),
             models: vec![ModelChoice { source: ModelSource::File(model), label: "Random weights".into() }],
@@ -122,9 +130,18 @@ impl Stage {
             begin: Instant::now(),
             trial: None,
             animate: false,
-        };
-        let harness = Harness::builder().with_size(size).build_eframe(|creation| Window::new(creation, parts).unwrap());
-        Self { harness, folder }
+            lose_device_after: None,
+        }
+    }
+
+    /// A window that draws with a device, and refines with it.
+    pub fn drawn(settings: Settings) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let model = folder.path().join("random.safetensors");
+        support::write_random_model(&model);
+        let parts = Self::parts(TestDesktop::default(), settings, model);
+        let builder = Harness::builder().with_size(Vec2::new(1360.0, 860.0)).wgpu();
+        Self { harness: builder.build_eframe(|creation| Window::new(creation, parts).unwrap()), folder }
     }
 
     pub fn usual() -> Self {

@@ -1,13 +1,11 @@
 //! The chosen solution, large, beside y, T(G(z)) and how the two differ.
 
-use crate::Picture;
 use crate::app::state::Comparison;
 use crate::app::theme::{GAP, tokens};
 use crate::app::widgets::{HEADING, Scene, Shown, caption, empty, heading, loss_text, outline, segments};
 use crate::engine::Solution;
-use crate::gpu::Mode;
+use crate::gpu::{Image, Mode};
 use eframe::egui::{self, Key, Rect, Sense, Vec2};
-use std::sync::Arc;
 
 /// Height of a caption below a picture.
 const CAPTION: f32 = 20.0;
@@ -48,6 +46,7 @@ pub fn show(ui: &mut egui::Ui, scene: &mut Scene<'_>, area: Vec2) {
     };
     let large = Rect::from_min_size(place.min, Vec2::splat(side));
     let y = scene.state.search.as_ref().map(|s| s.y.clone()).or(scene.state.input.as_ref().and_then(|i| i.y.clone()));
+    let y = y.as_ref().map(Image::from);
     let x = chosen.as_ref().map(|c| &c.solution.x);
     let reconstruction = chosen.as_ref().map(|c| &c.solution.reconstruction);
     let name = chosen.as_ref().map_or_else(String::new, Chosen::name);
@@ -108,14 +107,14 @@ fn tile(
     scene: &mut Scene<'_>,
     rectangle: Rect,
     key: &str,
-    picture: Option<&Arc<Picture>>,
+    picture: Option<&Image>,
     name: &str,
     label: &str,
 ) {
     match picture {
         Some(a) => {
-            let shown =
-                Shown { key: egui::Id::unique(key), a, b: None, mode: Mode::Picture, name, sense: Sense::hover() };
+            let (key, a) = (egui::Id::unique(key), a.clone());
+            let shown = Shown { key, a, b: None, mode: Mode::Picture, name, sense: Sense::hover() };
             scene.view(ui, rectangle, &shown);
         }
         None => empty(ui, rectangle, ""),
@@ -140,8 +139,8 @@ fn comparison(
     ui: &mut egui::Ui,
     scene: &mut Scene<'_>,
     rectangle: Rect,
-    y: Option<&Arc<Picture>>,
-    reconstruction: Option<&Arc<Picture>>,
+    y: Option<&Image>,
+    reconstruction: Option<&Image>,
 ) {
     let (Some(y), Some(reconstruction)) = (y, reconstruction) else {
         empty(ui, rectangle, "");
@@ -168,7 +167,8 @@ fn comparison(
         ),
     };
     let sense = if split { Sense::click_and_drag() } else { Sense::hover() };
-    let shown = Shown { key: egui::Id::unique("comparison"), a: y, b: Some(reconstruction), mode, name: &name, sense };
+    let (key, a, b) = (egui::Id::unique("comparison"), y.clone(), Some(reconstruction.clone()));
+    let shown = Shown { key, a, b, mode, name: &name, sense };
     let response = scene.view(ui, rectangle, &shown);
     below(ui, rectangle, label);
     if !split {

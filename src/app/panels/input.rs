@@ -82,7 +82,7 @@ fn original(ui: &mut egui::Ui, scene: &mut Scene<'_>) {
         let place = Rect::from_center_size(inside.center(), natural * factor);
         let shown = Shown {
             key: egui::Id::unique("original picture"),
-            a: picture,
+            a: picture.into(),
             b: None,
             mode: Mode::Picture,
             name: &format!("The picture {} as it came", input.name),
@@ -135,7 +135,7 @@ fn seen(ui: &mut egui::Ui, scene: &mut Scene<'_>) {
         Some(y) => {
             let shown = Shown {
                 key: egui::Id::unique("y"),
-                a: &y,
+                a: (&y).into(),
                 b: None,
                 mode: Mode::Picture,
                 name: &format!("What the model sees, {} by {} pixels", y.width(), y.height()),
@@ -215,7 +215,7 @@ fn samples(ui: &mut egui::Ui, scene: &mut Scene<'_>) {
         let rectangle = Rect::from_min_size(area.min + place, Vec2::splat(side));
         let shown = Shown {
             key: egui::Id::unique(("sample", i)),
-            a: sample,
+            a: sample.into(),
             b: None,
             mode: Mode::Picture,
             name: &format!("Sample {}", i + 1),

@@ -105,7 +105,7 @@ pub(super) fn grid(
         match pictures.get(i) {
             Some(picture) => {
                 let key = egui::Id::unique((key, i));
-                let (a, name) = (picture, &name(i));
+                let (a, name) = (picture.into(), &name(i));
                 let shown = Shown { key, a, b: None, mode: Mode::Picture, name, sense: Sense::hover() };
                 scene.view(ui, place, &shown);
             }

@@ -79,7 +79,7 @@ pub fn show(ui: &mut egui::Ui, scene: &mut Scene<'_>, area: Vec2) {
         let settled = if solution.settled { ", settled" } else { "" };
         let shown = Shown {
             key: cell_id(rank),
-            a: &solution.x,
+            a: solution.x.clone(),
             b: None,
             mode: Mode::Picture,
             name: &format!("Solution {}, loss {loss}{settled}", rank + 1),

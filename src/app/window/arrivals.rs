@@ -22,7 +22,11 @@ impl Window {
             {
                 reporter.shows_samples();
             }
+            let lose = self.lose_device_after.take_if(|after| frame.step >= *after).is_some();
             search.show(frame, Instant::now());
+            if let Some(device) = self.screen.device().filter(|_| lose) {
+                device.destroy();
+            }
             // The solution under the sliders has moved on.
             self.scrub();
         }

@@ -17,11 +17,11 @@ use super::trial::{Trial, Wish};
 use super::widgets::Scene;
 use crate::Result;
 use crate::engine::training::Training;
-use crate::engine::{Engine, EngineSettings, Wake};
-use crate::gpu::Painter;
+use crate::engine::{Engine, EngineSettings, Request, Wake};
+use crate::gpu::{Painter, Screen};
 use eframe::egui;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 /// A message that is no failure goes after this time.
@@ -29,8 +29,8 @@ const MESSAGE_TIME: Duration = Duration::from_secs(6);
 
 /// What a window is made of; tests bring their own parts.
 pub struct Parts {
-    /// Starts the engine, given what wakes the window.
-    pub engine: Box<dyn FnOnce(Wake) -> Result<Engine>>,
+    /// Starts the engine, given what wakes the window and what it draws with.
+    pub engine: Box<dyn FnOnce(Wake, Screen) -> Result<Engine>>,
     /// How a training uses the machine.
     pub training: EngineSettings,
     /// Dialogs and clipboard.
@@ -49,12 +49,16 @@ pub struct Parts {
     pub trial: Option<Trial>,
     /// Redraw all the time while refining, to measure frames.
     pub animate: bool,
+    /// After how many steps to give up the device that the window draws with, to show that nothing else is lost by that.
+    pub lose_device_after: Option<usize>,
 }
 
 /// The window.
 pub struct Window {
     state: State,
     engine: Engine,
+    /// What this window draws with.
+    screen: Screen,
     /// The training under way.
     training: Option<Training>,
     training_settings: EngineSettings,
@@ -64,6 +68,9 @@ pub struct Window {
     reporter: Option<Reporter>,
     trial: Option<Trial>,
     animate: bool,
+    lose_device_after: Option<usize>,
+    /// What wakes the window wakes this: the context of its present life.
+    ctx: Arc<Mutex<egui::Context>>,
     applied: Option<(Option<bool>, f32)>,
     /// Whether the samples of the next search are refined; the first sample of a model is not.
     refine_next: bool,
@@ -78,23 +85,33 @@ impl Window {
     /// # Errors
     /// When the system gives no thread.
     pub fn new(creation: &eframe::CreationContext<'_>, parts: Parts) -> Result<Self> {
-        let ctx = creation.egui_ctx.clone();
-        theme::install(&ctx);
+        theme::install(&creation.egui_ctx);
+        let ctx = Arc::new(Mutex::new(creation.egui_ctx.clone()));
+        let woken = ctx.clone();
         // One frame, not the two that `request_repaint` costs from another thread.
-        let wake: Wake = Arc::new(move || ctx.request_repaint_after(Duration::from_millis(1)));
+        let wake: Wake = Arc::new(move || {
+            let ctx = locked(&woken).clone();
+            ctx.request_repaint_after(Duration::from_millis(1));
+        });
         let mut state = State::default();
         (state.models, state.settings, state.renderer) = (parts.models, parts.settings, renderer(creation));
         let measured = parts.report.is_some() || parts.trial.is_some();
+        let painter = Painter::new(creation.wgpu_render_state.as_ref());
+        let screen = Screen::default();
+        screen.set(painter.device().cloned());
         let mut window = Self {
-            engine: (parts.engine)(wake.clone())?,
+            engine: (parts.engine)(wake.clone(), screen.clone())?,
+            screen,
             training: None,
             training_settings: parts.training,
             background: Background::new(parts.desktop, wake.clone()),
             wake,
-            painter: Painter::new(creation.wgpu_render_state.as_ref()),
+            painter,
             reporter: measured.then(|| Reporter::new(parts.report, parts.begin)),
             trial: parts.trial,
             animate: parts.animate,
+            lose_device_after: parts.lose_device_after,
+            ctx,
             applied: None,
             refine_next: true,
             editing: false,
@@ -108,6 +125,31 @@ impl Window {
             window.read(&path);
         }
         Ok(window)
+    }
+
+    /// Goes on in another window, after the device that the first one drew with was lost: what is known stays, and the
+    /// pictures that were on that device are asked for again.
+    pub fn revive(&mut self, creation: &eframe::CreationContext<'_>) {
+        theme::install(&creation.egui_ctx);
+        *locked(&self.ctx) = creation.egui_ctx.clone();
+        self.painter = Painter::new(creation.wgpu_render_state.as_ref());
+        self.screen.set(self.painter.device().cloned());
+        self.state.renderer = renderer(creation);
+        self.applied = None;
+        if let Some(search) = &self.state.search {
+            self.engine.send(Request::Show(search.job));
+        }
+    }
+
+    /// How large the window is, in points of the screen.
+    pub fn size(&self) -> egui::Vec2 {
+        let ctx = locked(&self.ctx);
+        ctx.content_rect().size() * ctx.zoom_factor()
+    }
+
+    /// Whether the device that the window drew with, until it ended just now, was lost, so that another window can go on.
+    pub fn was_lost(&self) -> bool {
+        self.screen.is_lost_after_all()
     }
 
     /// What the window knows, for tests.
@@ -191,6 +233,11 @@ impl eframe::App for Window {
     }
 
     fn ui(&mut self, ui: &mut egui::Ui, _: &mut eframe::Frame) {
+        if self.screen.is_lost() {
+            // Whatever is drawn on a lost device breaks the renderer down.
+            ui.ctx().send_viewport_cmd(egui::ViewportCommand::Close);
+            return;
+        }
         let mut actions = Vec::new();
         let mut scene = Scene { state: &mut self.state, painter: &mut self.painter, actions: &mut actions };
         layout::lay_out(ui, &mut scene);
@@ -237,6 +284,11 @@ impl eframe::App for Window {
         }
         input.events.extend(copies);
     }
+}
+
+/// The value behind a lock, whatever happened to those who held it before.
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// What draws the window, for the status line.

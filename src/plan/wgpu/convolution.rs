@@ -29,6 +29,8 @@ pub struct Convolution {
     pub phases: usize,
     /// Pixels of the output that are taken for channels of one; 1: none are.
     pub flattened: usize,
+    /// Multiplications and additions of a picture, in pairs.
+    pub work: f64,
 }
 
 /// The square of taps that an output gathers, for every phase of its row.
@@ -115,7 +117,19 @@ impl Convolution {
         let uniforms = uniforms.into_iter().flatten().map(u32::try_from).collect::<Result<_, _>>().ok()?;
         let scratch = if splits > 1 { splits * phases * count * area * to.blocks() } else { 0 };
         let groups = (groups, phases * splits);
-        Some(Self { program, uniforms, kernels, grid: (area, pixels), groups, splits, scratch, phases, flattened })
+        let work = 16.0 * (phases * area * blocks * to.blocks()) as f64;
+        Some(Self {
+            program,
+            uniforms,
+            kernels,
+            grid: (area, pixels),
+            groups,
+            splits,
+            scratch,
+            phases,
+            flattened,
+            work,
+        })
     }
 }
 

@@ -1,17 +1,18 @@
 //! The descent of one search on a device: its codes with Adam's state, what they are compared with, and their pictures,
 //! all of which stay on the device until they are asked for.
 
-use super::device::Gpu;
+use super::device::{Gpu, locked};
 use super::dispatch::{Dispatch, Groups, THREADS, bytes_of};
 use super::layout::View;
 use super::plan::Plan;
 use super::programs::Program;
-use crate::gpu::wgpu;
+use crate::gpu::{Sheet, wgpu};
 use crate::ops::AdamConfig;
 use crate::plan::memory::Kind;
 use crate::{Error, Result};
 use candle_core::Tensor;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
+use std::time::Instant;
 
 /// Parts of the state of a code: itself, Adam's two means, the best code, the gradient.
 const PARTS: usize = 5;
@@ -64,6 +65,8 @@ pub struct Descent {
     outcomes: wgpu::Buffer,
     pictures: wgpu::Buffer,
     staging: wgpu::Buffer,
+    /// Pictures for the window, each with what writes it: those that it shows and those that are free again.
+    sheets: Mutex<Vec<(Arc<Sheet>, Dispatch)>>,
     before: [Dispatch; 2],
     load: Dispatch,
     compare: Vec<Dispatch>,
@@ -98,7 +101,7 @@ impl Descent {
         let outcomes = gpu.storage("outcomes", (rows * 8) as u64)?;
         let pictures = gpu.storage("pictures", (rows * 2 * all * 16) as u64)?;
         let staged = outcomes.size() + state.size();
-        let staging = gpu.staging(staged.max((rows * all * 16) as u64));
+        let staging = gpu.staging(staged.max((rows * all * 16) as u64))?;
         let rates = [adam.beta1 as f32, adam.beta2 as f32, adam.epsilon as f32].map(f32::to_bits);
         let rates: Vec<u32> = [rows as u32, blocks as u32].into_iter().chain(rates).chain([0; 3]).collect();
         let each = |blocks: usize| Groups::Each(blocks.div_ceil(THREADS));
@@ -137,6 +140,7 @@ impl Descent {
             outcomes,
             pictures,
             staging,
+            sheets: Mutex::default(),
             before,
             load,
             compare,
@@ -148,7 +152,7 @@ impl Descent {
             // The best so far, until there is a loss.
             row[3 * blocks * 4..][..latent].copy_from_slice(code);
         }
-        descent.gpu().queue.write_buffer(&descent.state, 0, &bytes_of(padded.into_iter().map(f32::to_le_bytes)));
+        descent.gpu().place.queue.write_buffer(&descent.state, 0, &bytes_of(padded.into_iter().map(f32::to_le_bytes)));
         Ok(descent)
     }
 
@@ -169,30 +173,31 @@ impl Descent {
         snapshot: bool,
     ) -> Result<(Vec<Outcome>, Option<State>)> {
         self.gpu().checked(|| {
+            let begin = Instant::now();
             let decided = self.decide(decisions);
-            let chunks: Vec<_> = active.chunks(self.plan.capacity()).collect();
-            for (i, chunk) in chunks.iter().enumerate() {
+            let before: &[Dispatch] = if decided { &self.before } else { &[] };
+            let mut work = 0.0;
+            let mut sent = None;
+            for (i, chunk) in active.chunks(self.plan.capacity()).enumerate() {
                 let slots = chunk.iter().flatten().map(|&row| (row as u32).to_le_bytes());
-                self.gpu().queue.write_buffer(&self.slots, 0, &bytes_of(slots));
-                self.gpu().submit(|encoder| {
-                    let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
-                    if i == 0 && decided {
-                        self.before.iter().for_each(|dispatch| dispatch.run(&mut pass, self.rows));
-                    }
-                    self.load.run(&mut pass, chunk.len());
-                    self.plan.forward(&mut pass, chunk.len());
-                    self.compare.iter().for_each(|dispatch| dispatch.run(&mut pass, chunk.len()));
-                    self.plan.backward(&mut pass, chunk.len());
-                    self.after.iter().for_each(|dispatch| dispatch.run(&mut pass, chunk.len()));
-                    drop(pass);
-                    if i + 1 == chunks.len() {
+                self.gpu().place.queue.write_buffer(&self.slots, 0, &bytes_of(slots));
+                let before = before.iter().filter(|_| i == 0).map(|dispatch| (dispatch, self.rows));
+                let step = std::iter::once(&self.load).chain(self.plan.forward()).chain(&self.compare);
+                let step = step.chain(self.plan.backward()).chain(&self.after);
+                let all: Vec<_> = before.chain(step.map(|dispatch| (dispatch, chunk.len()))).collect();
+                work += all.iter().map(|(dispatch, count)| dispatch.work(*count)).sum::<f64>();
+                let is_last = (i + 1) * self.plan.capacity() >= active.len();
+                sent = Some(self.gpu().send(&all, |encoder| {
+                    if is_last {
                         self.stage_outcomes(encoder, snapshot);
                     }
-                });
+                })?);
             }
+            let sent = sent.ok_or_else(|| Error::new("There is no start to descend from."))?;
             let outcomes = self.rows * 2;
             let bytes = if snapshot { self.outcomes.size() + self.state.size() } else { (outcomes * 4) as u64 };
-            let values = self.gpu().read(&self.staging, bytes)?;
+            let values = self.gpu().read(&self.staging, bytes, sent)?;
+            self.gpu().pace().took(work, begin.elapsed());
             let outcome = |pair: &[f32]| Outcome { loss: pair[0], sound: pair[1] != 0.0 };
             let state = snapshot.then(|| self.unpack(&values[self.outcomes.size() as usize / 4..]));
             Ok((values[..outcomes].chunks_exact(2).map(outcome).collect(), state))
@@ -212,11 +217,11 @@ impl Descent {
     /// When the device fails.
     pub fn state(&self, decisions: &[Decision]) -> Result<State> {
         self.gpu().checked(|| {
-            self.gpu().submit(|encoder| {
+            let sent = self.gpu().submit(|encoder| {
                 self.apply(encoder, decisions);
                 encoder.copy_buffer_to_buffer(&self.state, 0, &self.staging, 0, self.state.size());
             });
-            Ok(self.unpack(&self.gpu().read(&self.staging, self.state.size())?))
+            Ok(self.unpack(&self.gpu().read(&self.staging, self.state.size(), sent)?))
         })
     }
 
@@ -230,7 +235,7 @@ impl Descent {
             let sizes = [0, 1].map(|i| self.views[i].size() as u64 * 16);
             let row = 2 * (sizes[0] + sizes[1]);
             let begins = [0, self.rows as u64 * sizes[0]];
-            self.gpu().submit(|encoder| {
+            let sent = self.gpu().submit(|encoder| {
                 self.apply(encoder, decisions);
                 for at in 0..self.rows as u64 {
                     for (i, offset) in [0, sizes[0]].into_iter().enumerate() {
@@ -239,10 +244,54 @@ impl Descent {
                     }
                 }
             });
-            let values = self.gpu().read(&self.staging, self.rows as u64 * (sizes[0] + sizes[1]))?;
+            let values = self.gpu().read(&self.staging, self.rows as u64 * (sizes[0] + sizes[1]), sent)?;
             let (x, y) = values.split_at(begins[1] as usize / 4);
             Ok([self.views[0].unpack(x), self.views[1].unpack(y)])
         })
+    }
+
+    /// Does what was decided, without a step, and leaves the pictures, as [`Self::pictures`] has them, where the window
+    /// draws: G(z) of row i in layer 2 i of a sheet, T(G(z)) behind it. Waits for nothing. `None` where the window draws
+    /// with another device, or for more rows than a sheet has room for.
+    ///
+    /// # Errors
+    /// When the device fails.
+    pub fn sheet(&self, decisions: &[Decision]) -> Result<Option<Arc<Sheet>>> {
+        if !self.gpu().place.draws {
+            return Ok(None);
+        }
+        self.gpu().checked(|| {
+            let mut sheets = locked(&self.sheets);
+            // One that nobody looks at any more is written anew.
+            let free = sheets.iter().position(|(sheet, _)| Arc::strong_count(sheet) == 1);
+            let free = match free {
+                Some(free) => free,
+                None => {
+                    let Some(made) = self.make_sheet()? else { return Ok(None) };
+                    sheets.push(made);
+                    sheets.len() - 1
+                }
+            };
+            let (sheet, dispatch) = &sheets[free];
+            self.gpu().submit(|encoder| {
+                self.apply(encoder, decisions);
+                let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
+                dispatch.run(&mut pass, self.rows);
+            });
+            Ok(Some(sheet.clone()))
+        })
+    }
+
+    fn make_sheet(&self) -> Result<Option<(Arc<Sheet>, Dispatch)>> {
+        let [x, y] = &self.views;
+        let (width, area) = (x.width, x.width * x.height);
+        let sheet = Sheet::new(&self.gpu().place, (width, x.height), 2 * self.rows);
+        let Some(sheet) = sheet.filter(|_| (x.width, x.height) == (y.width, y.height)) else { return Ok(None) };
+        let grey = |view: &View| usize::from(view.channels() < 3);
+        let words = [area, width, x.size() + y.size(), x.size(), x.blocks(), y.blocks(), grey(x), grey(y)];
+        let (words, groups) = (words.map(|word| word as u32), Groups::Pairs(area.div_ceil(THREADS)));
+        let dispatch = self.gpu().dispatch_to(Program::Sheet, &words, &self.pictures, &sheet.layers(), groups)?;
+        Ok(Some((Arc::new(sheet), dispatch)))
     }
 
     /// Does what was decided.
@@ -267,7 +316,7 @@ impl Descent {
             let what = u32::from(*keep) + 2 * u32::from(*restore) + 4 * u32::from(adam.is_some());
             [what, rate.to_bits(), root.to_bits(), 0].map(u32::to_le_bytes)
         });
-        self.gpu().queue.write_buffer(&self.decisions, 0, &bytes_of(words));
+        self.gpu().place.queue.write_buffer(&self.decisions, 0, &bytes_of(words));
         true
     }
 

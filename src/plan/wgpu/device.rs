@@ -1,14 +1,11 @@
 //! A graphics processor that solves: its device, its kernels, and what went wrong with it.
 
+use super::pace::Pace;
 use super::programs::{Pipeline, Program};
-use crate::gpu::{compute, wgpu};
+use crate::gpu::{OpenDevice, compute, wgpu};
 use crate::{Error, Result};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
-
-/// The longest that a step may take before the device counts as hung.
-const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Workgroups that keep the widest graphics processors busy.
 const ENOUGH: usize = 256;
@@ -27,13 +24,12 @@ pub enum Style {
 
 /// A device with the kernels that were compiled for it. Shared by all plans on it.
 pub struct Gpu {
-    pub(super) device: wgpu::Device,
-    pub(super) queue: wgpu::Queue,
+    pub(super) place: OpenDevice,
     pub(super) style: Style,
     pub(super) half: bool,
     info: wgpu::AdapterInfo,
     pipelines: Mutex<HashMap<Program, Arc<Pipeline>>>,
-    lost: Arc<Mutex<Option<String>>>,
+    pace: Mutex<Pace>,
 }
 
 /// The value behind a lock, whatever happened to those who held it before.
@@ -56,35 +52,39 @@ impl Gpu {
     /// # Errors
     /// When there is none, or its driver refuses.
     pub fn open() -> Result<Self> {
-        Self::on(&compute::adapter()?, None)
+        Self::beside(None)
     }
 
-    /// Opens an adapter, with all that it can or with the limits that are given.
+    /// The adapter that computes best: by the window's device where it draws with that adapter, so that pictures need
+    /// not leave it, else by one of its own.
     ///
     /// # Errors
-    /// When its driver refuses, or the limits are too small.
-    pub fn on(adapter: &wgpu::Adapter, limits: Option<wgpu::Limits>) -> Result<Self> {
-        let (device, queue) = compute::open(adapter, limits)?;
-        Self::with(device, queue)
+    /// When there is none, or its driver refuses.
+    pub fn beside(window: Option<&OpenDevice>) -> Result<Self> {
+        let adapter = compute::adapter()?;
+        let same = |window: &&OpenDevice| {
+            window.loss().is_none()
+                && compute::same_adapter(&window.device.adapter_info(), &adapter.get_info())
+                && compute::can_compute(&window.device.limits())
+        };
+        match window.filter(same) {
+            Some(window) => Self::on(window.clone()),
+            None => Self::on(compute::open(&adapter, None)?),
+        }
     }
 
     /// Computes on a device that is there, the window's for example.
     ///
     /// # Errors
     /// When its limits are too small.
-    pub fn with(device: wgpu::Device, queue: wgpu::Queue) -> Result<Self> {
-        let info = device.adapter_info();
-        if !compute::can_compute(&device.limits()) {
+    pub fn on(place: OpenDevice) -> Result<Self> {
+        let info = place.device.adapter_info();
+        if !compute::can_compute(&place.device.limits()) {
             return Err(Error::new(format!("{} is too limited to solve on.", info.name)));
         }
-        let lost = Arc::<Mutex<Option<String>>>::default();
-        let told = lost.clone();
-        device.set_device_lost_callback(move |reason, message| {
-            *locked(&told) = Some(format!("{reason:?}: {message}"));
-        });
         let style =
             if info.device_type == wgpu::DeviceType::Cpu { Style::Direct } else { Style::Tiled { enough: ENOUGH } };
-        Ok(Self { device, queue, style, half: false, info, pipelines: Mutex::default(), lost })
+        Ok(Self { place, style, half: false, info, pipelines: Mutex::default(), pace: Mutex::default() })
     }
 
     /// Computes convolutions with other kernels than those that suit the adapter.
@@ -99,7 +99,7 @@ impl Gpu {
     /// # Errors
     /// When it has not.
     pub fn with_half(mut self) -> Result<Self> {
-        if !self.device.features().contains(wgpu::Features::SHADER_F16) {
+        if !self.place.device.features().contains(wgpu::Features::SHADER_F16) {
             return Err(Error::new(format!("{} does not compute in f16.", self.info.name)));
         }
         self.half = true;
@@ -122,9 +122,14 @@ impl Gpu {
         self.info.device_type == wgpu::DeviceType::Cpu
     }
 
-    /// Gives the device up: whatever is computed on it from now on fails as when a driver is reset.
-    pub fn destroy(&self) {
-        self.device.destroy();
+    /// The device.
+    pub fn place(&self) -> &OpenDevice {
+        &self.place
+    }
+
+    /// How fast it is, as far as that is known.
+    pub(super) fn pace(&self) -> MutexGuard<'_, Pace> {
+        locked(&self.pace)
     }
 
     /// Bytes of four values of a map.
@@ -135,13 +140,16 @@ impl Gpu {
     /// The pipeline of a program, compiled when it is first needed.
     pub(super) fn pipeline(&self, program: Program) -> Arc<Pipeline> {
         let mut pipelines = locked(&self.pipelines);
-        pipelines.entry(program).or_insert_with(|| Arc::new(Pipeline::new(&self.device, program, self.half))).clone()
+        pipelines
+            .entry(program)
+            .or_insert_with(|| Arc::new(Pipeline::new(&self.place.device, program, self.half)))
+            .clone()
     }
 
     /// Does something with the device, and tells what the device had against it.
     pub(super) fn checked<T>(&self, doing: impl FnOnce() -> Result<T>) -> Result<T> {
         use wgpu::ErrorFilter::{Internal, OutOfMemory, Validation};
-        let scopes = [OutOfMemory, Validation, Internal].map(|filter| self.device.push_error_scope(filter));
+        let scopes = [OutOfMemory, Validation, Internal].map(|filter| self.place.device.push_error_scope(filter));
         let done = doing();
         let errors = scopes.into_iter().rev().filter_map(|scope| compute::wait(scope.pop()));
         let error = errors.last();
@@ -154,20 +162,24 @@ impl Gpu {
 
     /// Whether the connection to the device was lost.
     pub fn is_lost(&self) -> bool {
-        locked(&self.lost).is_some()
+        self.place.loss().is_some()
     }
 
     fn check_lost(&self) -> Result<()> {
-        match &*locked(&self.lost) {
+        match self.place.loss() {
             None => Ok(()),
-            Some(cause) => Err(Error::because(format!("The connection to {} was lost.", self.name()), cause.clone())),
+            Some(cause) => Err(Error::because(format!("The connection to {} was lost.", self.name()), cause)),
         }
     }
 
     /// Refuses a buffer that the device cannot have or bind.
     pub(super) fn check_size(&self, bytes: u64) -> Result<()> {
-        let limits = self.device.limits();
-        let most = limits.max_buffer_size.min(limits.max_storage_buffer_binding_size);
+        let limits = self.place.device.limits();
+        self.check_most(bytes, limits.max_buffer_size.min(limits.max_storage_buffer_binding_size))
+    }
+
+    /// Refuses what is more than the device has in one piece.
+    pub(super) fn check_most(&self, bytes: u64, most: u64) -> Result<()> {
         if bytes <= most {
             return Ok(());
         }
@@ -179,27 +191,18 @@ impl Gpu {
         )))
     }
 
-    /// Reads so many bytes of a buffer that can be mapped, after everything that was submitted.
-    pub(super) fn read(&self, staging: &wgpu::Buffer, bytes: u64) -> Result<Vec<f32>> {
-        let slice = staging.slice(..bytes);
-        let answer = Arc::new(Mutex::new(None));
-        let told = answer.clone();
-        slice.map_async(wgpu::MapMode::Read, move |outcome| *locked(&told) = Some(outcome));
-        let waited = self.device.poll(wgpu::PollType::Wait { submission_index: None, timeout: Some(PATIENCE) });
+    /// The first numbers of a buffer that can be mapped, once what was sent up to a submission is done.
+    pub(super) fn read(
+        &self,
+        staging: &wgpu::Buffer,
+        bytes: u64,
+        submission: wgpu::SubmissionIndex,
+    ) -> Result<Vec<f32>> {
+        let found = self.place.read(staging, bytes, Some(submission));
+        // Why there is no answer, where the device knows.
         self.check_lost()?;
-        let failed = || format!("{} gave no answer.", self.name());
-        waited.map_err(|cause| Error::because(failed(), cause))?;
-        match locked(&answer).take() {
-            Some(Ok(())) => {}
-            Some(Err(cause)) => return Err(Error::because(failed(), cause)),
-            None => return Err(Error::new(failed())),
-        }
-        let values = {
-            let view = slice.get_mapped_range().map_err(|cause| Error::because(failed(), cause))?;
-            view.chunks_exact(4).map(|bytes| f32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]])).collect()
-        };
-        staging.unmap();
-        Ok(values)
+        let number = |bytes: &[u8]| f32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]);
+        Ok(found?.chunks_exact(4).map(number).collect())
     }
 }
 
@@ -223,7 +226,7 @@ mod tests {
             // A buffer that may be mapped for reading cannot be storage, too.
             let usage = wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::STORAGE;
             let descriptor = wgpu::BufferDescriptor { label: None, size: 16, usage, mapped_at_creation: false };
-            drop(gpu.device.create_buffer(&descriptor));
+            drop(gpu.place.device.create_buffer(&descriptor));
             Ok(())
         });
         assert!(wrong.unwrap_err().to_string().contains("failed at its work"));

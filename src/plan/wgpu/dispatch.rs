@@ -2,9 +2,9 @@
 
 use super::device::Gpu;
 use super::programs::{Pipeline, Program};
-use crate::Result;
 use crate::gpu::wgpu;
 use crate::ops::Activation;
+use crate::{Error, Result};
 use half::f16;
 use std::sync::Arc;
 
@@ -16,6 +16,8 @@ pub struct Dispatch {
     pipeline: Arc<Pipeline>,
     bindings: wgpu::BindGroup,
     groups: Groups,
+    /// Multiplications and additions of a picture, in pairs; 0 where they hardly count.
+    work: f64,
 }
 
 /// How many workgroups a dispatch has for a number of pictures.
@@ -25,6 +27,8 @@ pub enum Groups {
     Pixels(usize, usize, usize, usize),
     /// Workgroups of each picture.
     Each(usize),
+    /// Workgroups of each picture and each of its two results.
+    Pairs(usize),
     /// One for each picture.
     One,
     /// Blocks of a picture, in pieces of 1024 workgroups, and the workgroups of the third side.
@@ -36,6 +40,7 @@ impl Groups {
         let groups = match self {
             Self::Pixels(area, pixels, y, z) => [(count * area).div_ceil(pixels), y, z],
             Self::Each(groups) => [groups, count, 1],
+            Self::Pairs(groups) => [groups, count, 2],
             Self::One => [count, 1, 1],
             Self::Pieces(blocks, z) => {
                 let groups = (count * blocks).div_ceil(THREADS);
@@ -47,6 +52,16 @@ impl Groups {
 }
 
 impl Dispatch {
+    /// Says how many multiplications and additions, in pairs, a picture takes.
+    pub fn with_work(self, work: f64) -> Self {
+        Self { work, ..self }
+    }
+
+    /// Those of so many pictures.
+    pub fn work(&self, count: usize) -> f64 {
+        self.work * count as f64
+    }
+
     /// Runs it for a number of pictures.
     pub fn run(&self, pass: &mut wgpu::ComputePass<'_>, count: usize) {
         let [x, y, z] = self.groups.of(count);
@@ -96,10 +111,28 @@ impl Gpu {
         groups: Groups,
     ) -> Result<Dispatch> {
         let pipeline = self.pipeline(program);
-        let words = bytes_of(uniforms.iter().map(|word| word.to_le_bytes()));
-        let uniforms = self.filled(wgpu::BufferUsages::UNIFORM, &words)?;
-        let bindings = pipeline.bind(&self.device, &uniforms, buffers);
-        Ok(Dispatch { pipeline, bindings, groups })
+        let uniforms = self.uniforms(uniforms)?;
+        let bindings = pipeline.bind(&self.place.device, &uniforms, buffers, None);
+        Ok(Dispatch { pipeline, bindings, groups, work: 0.0 })
+    }
+
+    /// A dispatch that writes a texture.
+    pub(super) fn dispatch_to(
+        &self,
+        program: Program,
+        uniforms: &[u32],
+        buffer: &wgpu::Buffer,
+        texture: &wgpu::TextureView,
+        groups: Groups,
+    ) -> Result<Dispatch> {
+        let pipeline = self.pipeline(program);
+        let uniforms = self.uniforms(uniforms)?;
+        let bindings = pipeline.bind(&self.place.device, &uniforms, &[buffer], Some(texture));
+        Ok(Dispatch { pipeline, bindings, groups, work: 0.0 })
+    }
+
+    fn uniforms(&self, words: &[u32]) -> Result<wgpu::Buffer> {
+        self.filled(wgpu::BufferUsages::UNIFORM, &bytes_of(words.iter().map(|word| word.to_le_bytes())))
     }
 
     /// A buffer of zeros that kernels read and write.
@@ -107,7 +140,7 @@ impl Gpu {
         let size = bytes.max(16).next_multiple_of(16);
         self.check_size(size)?;
         let usage = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_SRC | wgpu::BufferUsages::COPY_DST;
-        Ok(self.device.create_buffer(&wgpu::BufferDescriptor {
+        Ok(self.place.device.create_buffer(&wgpu::BufferDescriptor {
             label: Some(label),
             size,
             usage,
@@ -120,29 +153,60 @@ impl Gpu {
         let size = (bytes.len() as u64).max(16).next_multiple_of(16);
         self.check_size(size)?;
         let usage = usage | wgpu::BufferUsages::COPY_DST;
-        let buffer = self.device.create_buffer(&wgpu::BufferDescriptor {
+        let buffer = self.place.device.create_buffer(&wgpu::BufferDescriptor {
             label: Some("constants"),
             size,
             usage,
             mapped_at_creation: false,
         });
-        self.queue.write_buffer(&buffer, 0, bytes);
+        self.place.queue.write_buffer(&buffer, 0, bytes);
         Ok(buffer)
     }
 
     /// A buffer that results are read from.
-    pub(super) fn staging(&self, bytes: u64) -> wgpu::Buffer {
+    pub(super) fn staging(&self, bytes: u64) -> Result<wgpu::Buffer> {
+        self.check_most(bytes, self.place.device.limits().max_buffer_size)?;
         let usage = wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST;
         let label = Some("staging");
-        self.device.create_buffer(&wgpu::BufferDescriptor { label, size: bytes, usage, mapped_at_creation: false })
+        let descriptor = wgpu::BufferDescriptor { label, size: bytes, usage, mapped_at_creation: false };
+        Ok(self.place.device.create_buffer(&descriptor))
     }
 
     /// Records commands and sends them off.
-    pub(super) fn submit(&self, record: impl FnOnce(&mut wgpu::CommandEncoder)) {
+    pub(super) fn submit(&self, record: impl FnOnce(&mut wgpu::CommandEncoder)) -> wgpu::SubmissionIndex {
         let descriptor = wgpu::CommandEncoderDescriptor { label: Some("solver") };
-        let mut encoder = self.device.create_command_encoder(&descriptor);
+        let mut encoder = self.place.device.create_command_encoder(&descriptor);
         record(&mut encoder);
-        self.queue.submit([encoder.finish()]);
+        self.place.queue.submit([encoder.finish()])
+    }
+
+    /// Sends dispatches off, each with its number of pictures, and what `finish` records behind them: in one submission,
+    /// or, on the window's device, in slices between which its frames find room.
+    pub(super) fn send(
+        &self,
+        work: &[(&Dispatch, usize)],
+        finish: impl FnOnce(&mut wgpu::CommandEncoder),
+    ) -> Result<wgpu::SubmissionIndex> {
+        let amounts: Vec<f64> = work.iter().map(|(dispatch, count)| dispatch.work(*count)).collect();
+        let whole = || std::iter::once(0..work.len()).collect();
+        let slices = if self.place.draws { self.pace().slices(&amounts) } else { whole() };
+        let record = |slice: &[(&Dispatch, usize)], encoder: &mut wgpu::CommandEncoder| {
+            let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
+            slice.iter().for_each(|(dispatch, count)| dispatch.run(&mut pass, *count));
+        };
+        let Some((last, others)) = slices.split_last() else { return Err(Error::new("There is nothing to compute.")) };
+        // One that runs and one that waits: the device is never idle, and a frame never has more than these before it.
+        let mut before = None;
+        for slice in others {
+            let sent = self.submit(|encoder| record(&work[slice.clone()], encoder));
+            if let Some(before) = before.replace(sent) {
+                self.place.wait(Some(before))?;
+            }
+        }
+        Ok(self.submit(|encoder| {
+            record(&work[last.clone()], encoder);
+            finish(encoder);
+        }))
     }
 
     /// Values as maps and kernels hold them.

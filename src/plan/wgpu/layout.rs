@@ -109,7 +109,8 @@ impl View {
         pictures
     }
 
-    fn channels(&self) -> usize {
+    /// Channels of this view.
+    pub fn channels(&self) -> usize {
         self.lanes.iter().flatten().count()
     }
 }

@@ -3,13 +3,16 @@
 //! [`Gpu`] is a device with its kernels, [`Plan`] a graph on it with all buffers and dispatches of a step, [`Descent`]
 //! the codes of one search with Adam's state. A step is one submission: what the losses of the step before have decided
 //! (`shaders/solve_update.wgsl`), forward, losses, backward. Nothing is read back but the losses, pictures when they are
-//! asked for, and now and then the codes, so that a search survives its device.
+//! asked for, and now and then the codes, so that a search survives its device. On the window's own device pictures are
+//! left in a sheet ([`Descent::sheet`]), which the window samples, and a step that takes long is sent in slices
+//! (`pace`), so that frames find room between them.
 
 mod convolution;
 mod descent;
 mod device;
 mod dispatch;
 mod layout;
+mod pace;
 mod plan;
 mod programs;
 mod solvers;

@@ -111,9 +111,9 @@ impl Plan {
         if self.gpu.half { HALF_SCALE } else { 1.0 }
     }
 
-    /// The forward pass of so many pictures, whose input is there.
-    pub(super) fn forward(&self, pass: &mut wgpu::ComputePass<'_>, count: usize) {
-        self.forward.iter().for_each(|(_, dispatch)| dispatch.run(pass, count));
+    /// The forward pass, of pictures whose input is there.
+    pub(super) fn forward(&self) -> impl Iterator<Item = &Dispatch> {
+        self.forward.iter().map(|(_, dispatch)| dispatch)
     }
 
     /// What the losses compare with, for images `[rows, channels, height, width]` that stand in `place`: for each part
@@ -134,25 +134,23 @@ impl Plan {
         let chunk = map.len() / rows.max(1) * self.capacity;
         for (i, pictures) in map.chunks(chunk.max(1)).enumerate() {
             let count = (rows - i * self.capacity).min(self.capacity);
-            self.gpu.queue.write_buffer(self.buffer(Kind::Values, place.map), 0, &self.gpu.stored(pictures));
-            self.gpu.submit(|encoder| {
-                let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
-                let following = self.forward.iter().filter(|(node, _)| *node >= first);
-                following.for_each(|(_, dispatch)| dispatch.run(&mut pass, count));
-                drop(pass);
+            self.gpu.place.queue.write_buffer(self.buffer(Kind::Values, place.map), 0, &self.gpu.stored(pictures));
+            let following = self.forward.iter().filter(|(node, _)| *node >= first);
+            let following: Vec<_> = following.map(|(_, dispatch)| (dispatch, count)).collect();
+            self.gpu.send(&following, |encoder| {
                 for (target, loss) in targets.iter().zip(&self.graph.losses) {
                     let (from, size) = (self.buffer(Kind::Values, loss.place.map), image(loss.place));
                     let at = (i * self.capacity) as u64 * size;
                     encoder.copy_buffer_to_buffer(from, 0, target, at, count as u64 * size);
                 }
-            });
+            })?;
         }
         Ok(targets)
     }
 
     /// The backward pass, after the losses.
-    pub(super) fn backward(&self, pass: &mut wgpu::ComputePass<'_>, count: usize) {
-        self.backward.iter().for_each(|dispatch| dispatch.run(pass, count));
+    pub(super) fn backward(&self) -> impl Iterator<Item = &Dispatch> {
+        self.backward.iter()
     }
 
     /// The comparison of a part of the loss with its targets, for the pictures in `slots`.
@@ -213,13 +211,13 @@ impl Plan {
         let groups = Groups::Pixels(area, pixels, y, z);
         if conv.splits == 1 {
             let buffers = [from, kernels, &columns, seen, to];
-            return Ok(vec![self.gpu.dispatch(conv.program, &conv.uniforms, &buffers, groups)?]);
+            return Ok(vec![self.gpu.dispatch(conv.program, &conv.uniforms, &buffers, groups)?.with_work(conv.work)]);
         }
         let shares = [from, kernels, &columns, &self.idle, &self.scratch];
         let blocks = conv.scratch / (conv.splits * conv.phases * self.capacity).max(1);
         let sum = [&self.scratch, kernels, &columns, seen, to];
         Ok(vec![
-            self.gpu.dispatch(conv.program, &conv.uniforms, &shares, groups)?,
+            self.gpu.dispatch(conv.program, &conv.uniforms, &shares, groups)?.with_work(conv.work),
             self.gpu.dispatch(Program::Sum, &conv.uniforms, &sum, Groups::Pieces(blocks, conv.phases))?,
         ])
     }

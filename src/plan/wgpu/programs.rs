@@ -1,6 +1,6 @@
 //! The kernels: which shader each is, how its text is put together, and the pipeline that comes of it.
 
-use crate::gpu::wgpu;
+use crate::gpu::{Sheet, wgpu};
 
 macro_rules! shader {
     ($name:literal) => {
@@ -55,7 +55,7 @@ pub enum Program {
     },
     /// What adds the shares up.
     Sum,
-    /// An entry of the changes of size and sums.
+    /// One of the changes of size and sums.
     Elementwise(&'static str),
     /// A part of the loss.
     Compare,
@@ -69,16 +69,18 @@ pub enum Program {
     Show,
     /// The pictures of the best losses.
     Keep,
+    /// The pictures' way to the window, on its device.
+    Sheet,
 }
 
 impl Program {
-    /// How many buffers it reads, and how many it writes.
+    /// How many buffers it reads, and how many buffers or textures it writes.
     const fn bindings(self) -> (u32, u32) {
         match self {
             Self::Direct | Self::Tiled { .. } | Self::Sum => (4, 1),
             Self::Elementwise(_) => (3, 1),
             Self::Compare | Self::Total => (3, 2),
-            Self::Update => (1, 1),
+            Self::Update | Self::Sheet => (1, 1),
             Self::Load => (2, 1),
             Self::Show | Self::Keep => (3, 1),
         }
@@ -86,7 +88,6 @@ impl Program {
 
     fn entry(self) -> &'static str {
         match self {
-            Self::Elementwise(entry) => entry,
             Self::Show => "show",
             Self::Keep => "keep",
             _ => "main",
@@ -117,9 +118,10 @@ impl Program {
             Self::Elementwise(_) => &[common, shader!("elementwise")],
             Self::Compare => &[common, shader!("compare")],
             Self::Total => &[shader!("total")],
-            Self::Update => &[shader!("update")],
+            Self::Update => &[shader!("decision"), shader!("update")],
             Self::Load => &[shader!("load")],
-            Self::Show | Self::Keep => &[shader!("pictures")],
+            Self::Show | Self::Keep => &[shader!("decision"), shader!("pictures")],
+            Self::Sheet => &[shader!("sheet")],
         };
         text += &parts.concat();
         match self {
@@ -144,6 +146,7 @@ impl Program {
                 expand(&text, &counts)
             }
             Self::Direct => expand(&text, &[]),
+            Self::Elementwise(name) => text + &format!("fn made(item: Item) -> vec4<f32> {{ return {name}(item); }}\n"),
             _ => text,
         }
     }
@@ -192,13 +195,20 @@ impl Pipeline {
         let entry = |binding: u32| wgpu::BindGroupLayoutEntry {
             binding,
             visibility: wgpu::ShaderStages::COMPUTE,
-            ty: wgpu::BindingType::Buffer {
-                ty: match binding {
-                    0 => wgpu::BufferBindingType::Uniform,
-                    _ => wgpu::BufferBindingType::Storage { read_only: binding <= bindings.0 },
+            ty: match binding {
+                _ if program == Program::Sheet && binding > bindings.0 => wgpu::BindingType::StorageTexture {
+                    access: wgpu::StorageTextureAccess::WriteOnly,
+                    format: Sheet::FORMAT,
+                    view_dimension: wgpu::TextureViewDimension::D2Array,
                 },
-                has_dynamic_offset: false,
-                min_binding_size: None,
+                _ => wgpu::BindingType::Buffer {
+                    ty: match binding {
+                        0 => wgpu::BufferBindingType::Uniform,
+                        _ => wgpu::BufferBindingType::Storage { read_only: binding <= bindings.0 },
+                    },
+                    has_dynamic_offset: false,
+                    min_binding_size: None,
+                },
             },
             count: None,
         };
@@ -225,19 +235,19 @@ impl Pipeline {
         Self { pipeline, layout, bindings }
     }
 
-    /// Binds uniforms and the buffers in their order, first those that are read.
+    /// Binds uniforms, the buffers in their order, first those that are read, and what else there is.
     pub(super) fn bind(
         &self,
         device: &wgpu::Device,
         uniforms: &wgpu::Buffer,
         buffers: &[&wgpu::Buffer],
+        texture: Option<&wgpu::TextureView>,
     ) -> wgpu::BindGroup {
-        debug_assert_eq!(buffers.len() as u32, self.bindings.0 + self.bindings.1);
-        let all = std::iter::once(uniforms).chain(buffers.iter().copied());
-        let entries: Vec<_> = all
-            .enumerate()
-            .map(|(i, buffer)| wgpu::BindGroupEntry { binding: i as u32, resource: buffer.as_entire_binding() })
-            .collect();
+        let all = std::iter::once(uniforms).chain(buffers.iter().copied()).map(wgpu::Buffer::as_entire_binding);
+        let all = all.chain(texture.map(wgpu::BindingResource::TextureView));
+        let entries: Vec<_> =
+            all.enumerate().map(|(i, resource)| wgpu::BindGroupEntry { binding: i as u32, resource }).collect();
+        debug_assert_eq!(entries.len() as u32, 1 + self.bindings.0 + self.bindings.1);
         device.create_bind_group(&wgpu::BindGroupDescriptor {
             label: Some("solver"),
             layout: &self.layout,
@@ -253,7 +263,7 @@ mod tests {
 
     /// Every kernel there is.
     fn all() -> Vec<Program> {
-        use Program::{Compare, Direct, Keep, Load, Show, Sum, Total, Update};
+        use Program::{Compare, Direct, Keep, Load, Sheet, Show, Sum, Total, Update};
         let entries = [
             "average",
             "average_back",
@@ -267,7 +277,7 @@ mod tests {
             "add_back",
         ];
         let tiled = TILES.iter().flat_map(|&tile| [false, true].map(|share| Program::Tiled { tile, share }));
-        let fixed = [Direct, Sum, Compare, Total, Update, Load, Show, Keep];
+        let fixed = [Direct, Sum, Compare, Total, Update, Load, Show, Keep, Sheet];
         fixed.into_iter().chain(tiled).chain(entries.map(Program::Elementwise)).collect()
     }
 
