@@ -37,7 +37,8 @@ macro_rules! model {
     };
 }
 
-const MODELS: &[EmbeddedModel] =
+// A static: the files of a constant would be in the binary once for every part of it that is compiled.
+static MODELS: &[EmbeddedModel] =
     &[model!("edges_to_shoes"), model!("bags_to_shoes"), model!("cars_to_cars"), model!("emoji_to_emoji")];
 
 #[cfg(test)]

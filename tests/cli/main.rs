@@ -133,6 +133,17 @@ fn json(text: &str) -> serde_json::Value {
 }
 
 #[test]
+fn the_binary_holds_every_model_once() {
+    let binary = std::fs::read(env!("CARGO_BIN_EXE_counterpart")).unwrap();
+    for model in counterpart::model_file::embedded::all() {
+        // Its header is its own: networks may be in several models.
+        let sought = &model.bytes[..2048];
+        let found = binary.windows(sought.len()).filter(|window| window[..8] == sought[..8] && *window == sought);
+        assert_eq!(found.count(), 1, "{}", model.id);
+    }
+}
+
+#[test]
 fn help_tells_of_every_subcommand() {
     let place = Place::new();
     let help = place.succeed(&["--help"]);
