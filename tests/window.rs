@@ -84,15 +84,20 @@ impl Display {
         command
     }
 
-    /// The program's window, with figures about itself.
+    /// The program's window on a small model of random weights, with figures about itself.
     fn open(&self, folder: &Path, arguments: &[&str], environment: &[(&str, &str)]) -> Opened {
-        let (model, report) = (folder.join("random.safetensors"), folder.join("report.json"));
+        let model = folder.join("random.safetensors");
         support::write_random_model(&model);
+        let arguments = [&["--model", model.to_str().expect("a path of plain letters")], arguments].concat();
+        self.open_embedded(folder, &arguments, environment)
+    }
+
+    /// The same on the first model that comes with the program.
+    fn open_embedded(&self, folder: &Path, arguments: &[&str], environment: &[(&str, &str)]) -> Opened {
+        let report = folder.join("report.json");
         let child = self
             .command(env!("CARGO_BIN_EXE_counterpart"))
-            .args(["--dark", "--model"])
-            .arg(&model)
-            .arg("--report")
+            .args(["--dark", "--report"])
             .arg(&report)
             .args(arguments)
             .envs(environment.iter().copied())
@@ -208,6 +213,35 @@ fn a_real_drop_on_a_real_window_leads_to_solutions_on_the_screen() {
         assert!(!pictures[..i].contains(picture), "picture {i} is another one again");
     }
     assert_ne!(pictures_of(&before, &places), pictures, "they are not those of before");
+}
+
+#[test]
+fn a_real_drop_is_explained_by_the_model_that_comes_with_the_program() {
+    if !tools_are_there() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let display = Display::new("1360x884x24");
+    let mut opened = display.open_embedded(folder.path(), &[], &[]);
+    opened.until("the first sample's counterparts", |report| report.solutions == 16);
+    std::thread::sleep(Duration::from_millis(500));
+    let before = display.screenshot();
+    display.drop_drawing(folder.path());
+    opened.until("samples", |report| report.drop_to_samples.is_some() && report.solutions == 16);
+    let refined = opened.until("refinement", |report| report.step > 3);
+    assert!(refined.messages.is_empty(), "{:?}", refined.messages);
+    let after = display.screenshot();
+    // Shoes on white: the wall is light, its pictures are of many colours, and they are others than before.
+    let (left, right, top, bottom) = (305, after.width() - 305, 100, after.height() / 2 - 80);
+    let wall = |shot: &image::RgbaImage| -> Vec<[u8; 4]> {
+        (top..bottom).flat_map(|y| (left..right).map(move |x| (x, y))).map(|(x, y)| shot.get_pixel(x, y).0).collect()
+    };
+    let (old, new) = (wall(&before), wall(&after));
+    let light = new.iter().filter(|pixel| pixel[..3].iter().all(|&value| value > 230)).count();
+    let distinct: std::collections::HashSet<_> = new.iter().collect();
+    let changed = old.iter().zip(&new).filter(|(a, b)| (0..3).any(|c| a[c].abs_diff(b[c]) > 30)).count();
+    println!("of {} pixels {light} are light and {changed} changed; {} colours", new.len(), distinct.len());
+    assert!(light > new.len() / 10 && distinct.len() > 500 && changed > new.len() / 50);
 }
 
 /// The upper left corners of squares on the wall: 16 places where colourful areas begin, found by looking for them in
