@@ -1,6 +1,7 @@
 //! Files that appear under their names only when they are complete.
 
 use crate::{Error, Result};
+use std::fs::Metadata;
 use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
@@ -60,20 +61,26 @@ fn is_place(path: &Path) -> std::io::Result<()> {
     Ok(())
 }
 
-/// Refuses to read what is no file: a folder has no bytes, and a pipe or a device may never end.
+/// The sentence for a path that cannot be opened.
+pub fn cannot_open(path: &Path) -> String {
+    if path.exists() {
+        format!("{} cannot be read; check that you may open it.", path.display())
+    } else {
+        format!("There is no file {}; check its name.", path.display())
+    }
+}
+
+/// Refuses to read what is no file: a folder has no bytes, and a pipe or a device may never end. What is known of a file.
 ///
 /// # Errors
 /// With a sentence, also when there is nothing of this name.
-pub fn check_file(path: &Path) -> Result<()> {
+pub fn check_file(path: &Path) -> Result<Metadata> {
     let shown = path.display();
     match path.metadata() {
-        Ok(metadata) if metadata.is_file() => Ok(()),
+        Ok(metadata) if metadata.is_file() => Ok(metadata),
         Ok(metadata) if metadata.is_dir() => Err(Error::new(format!("{shown} is a folder; choose a file."))),
         Ok(_) => Err(Error::new(format!("{shown} is no file but a pipe or a device; choose a file."))),
-        Err(cause) if cause.kind() == ErrorKind::NotFound => {
-            Err(Error::because(format!("There is no file {shown}; check its name."), cause))
-        }
-        Err(cause) => Err(Error::because(format!("{shown} cannot be read; check that you may open it."), cause)),
+        Err(cause) => Err(Error::because(cannot_open(path), cause)),
     }
 }
 

@@ -8,7 +8,8 @@ use candle_core::DType;
 use candle_core::npy::NpzTensors;
 use flate2::read::GzDecoder;
 
-use super::load::{cannot_open, display_name};
+use super::load::display_name;
+use crate::files::{cannot_open, check_file};
 use crate::{Because, Error, Picture, Result};
 
 /// The most bytes an array may have once it is unpacked.
@@ -76,7 +77,7 @@ pub(crate) fn start(path: &Path) -> std::io::Result<Vec<u8>> {
 
 /// Opens an IDX or NPZ file; `None` when the content is neither.
 pub(crate) fn open(path: &Path) -> Result<Option<PixelArray>> {
-    crate::files::check_file(path)?;
+    check_file(path)?;
     let name = display_name(path);
     match start(path).because(|| cannot_open(path))?.as_slice() {
         [0x1f, 0x8b, ..] => {

@@ -1,7 +1,8 @@
 //! What is known of every picture of a set: labels in IDX and NPZ files, numbers in tables.
 
 use super::ImageSet;
-use super::load::{cannot_open, display_name};
+use super::load::display_name;
+use crate::files::{cannot_open, check_file};
 use crate::{Because, Error, Result};
 use candle_core::DType;
 use candle_core::npy::NpzTensors;
@@ -29,7 +30,7 @@ impl Labels {
     /// # Errors
     /// When the file cannot be read or holds no labels.
     pub fn open(path: &Path) -> Result<Self> {
-        crate::files::check_file(path)?;
+        check_file(path)?;
         let name = display_name(path);
         let start = super::array::start(path).because(|| cannot_open(path))?;
         let file = || File::open(path).because(|| cannot_open(path));

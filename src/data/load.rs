@@ -6,6 +6,7 @@ use std::path::Path;
 use image::error::LimitErrorKind;
 use image::{DynamicImage, ImageDecoder, ImageError, ImageFormat, ImageReader, Limits};
 
+use crate::files::{cannot_open, check_file};
 use crate::{Because, Error, Picture, Result};
 
 /// The longest side that is read, in pixels.
@@ -27,11 +28,10 @@ pub const EXTENSIONS: [&str; 7] = ["png", "jpg", "jpeg", "webp", "bmp", "gif", "
 pub fn load_picture(path: impl AsRef<Path>) -> Result<Picture> {
     let path = path.as_ref();
     let name = display_name(path);
-    let metadata = std::fs::metadata(path).because(|| cannot_open(path))?;
-    if metadata.is_dir() {
+    if path.is_dir() {
         return Err(Error::new(format!("{name} is a folder, not a picture; choose a picture inside it.")));
     }
-    crate::files::check_file(path)?;
+    let metadata = check_file(path)?;
     if metadata.len() > LARGEST_FILE {
         return Err(Error::new(format!(
             "{name} has {} MB, too much for a picture; save it smaller and try again.",
@@ -39,15 +39,6 @@ pub fn load_picture(path: impl AsRef<Path>) -> Result<Picture> {
         )));
     }
     decode(&std::fs::read(path).because(|| cannot_open(path))?, &name)
-}
-
-/// The sentence for a path that cannot be opened.
-pub(crate) fn cannot_open(path: &Path) -> String {
-    if path.exists() {
-        format!("{} cannot be read; check that you may open it.", path.display())
-    } else {
-        format!("There is no file {}; check its name.", path.display())
-    }
 }
 
 /// The last part of a path, for sentences.

@@ -7,8 +7,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use super::array::{self, PixelArray};
-use super::load::{EXTENSIONS, cannot_open, display_name, load_picture};
+use super::load::{EXTENSIONS, display_name, load_picture};
 use super::prepare::{Preparation, prepare};
+use crate::files::cannot_open;
 use crate::ops::threads;
 use crate::{Because, Error, Picture, Result};
 

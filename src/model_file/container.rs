@@ -52,11 +52,9 @@ impl<'a> Container<'a> {
     /// Opens a file. `name` in error sentences is the path.
     pub fn open(path: &Path) -> Result<Container<'static>> {
         let name = path.display().to_string();
-        let cannot = || format!("Cannot read {name}.");
-        crate::files::check_file(path)?;
-        let file = File::open(path).because(cannot)?;
-        let about = file.metadata().because(cannot)?;
-        Container::new(name.clone(), Source::File(file), about.len())
+        let length = crate::files::check_file(path)?.len();
+        let file = File::open(path).because(|| format!("Cannot read {name}."))?;
+        Container::new(name, Source::File(file), length)
     }
 
     /// Reads from bytes in memory, which are not copied.

@@ -248,17 +248,7 @@ mod tests {
 
     #[test]
     fn the_pace_says_what_is_known() {
-        let mut frame = TrainingFrame {
-            stage: TrainingStage::Mapping,
-            progress: (20, 1000),
-            rate: 0.0,
-            seconds_left: None,
-            seconds_left_in_all: None,
-            losses: Vec::new(),
-            rows: Vec::new(),
-            warnings: Vec::new(),
-            paused: false,
-        };
+        let mut frame = TrainingFrame::new(TrainingStage::Mapping, (20, 1000));
         assert_eq!(pace(&frame), "20 of 1000 steps");
         (frame.rate, frame.seconds_left) = (0.5, Some(1960.0));
         assert_eq!(pace(&frame), "20 of 1000 steps, 2.0 seconds a step, 33 minutes left in this stage");

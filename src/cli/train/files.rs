@@ -19,9 +19,8 @@ impl Files {
     /// When the folder is missing or refuses, or there is a checkpoint that would be lost.
     pub fn new(out: &Path, resume: bool) -> Result<Self> {
         let files = Self { out: out.to_owned() };
-        if out.is_dir() || out.file_stem().is_none() {
-            return Err(Error::new(format!("{} cannot be the name of a file.", out.display())));
-        }
+        // Better to learn now than after hours that nothing can be written there.
+        crate::files::check_place(out, &[])?;
         let checkpoint = files.checkpoint();
         if resume && !checkpoint.is_file() {
             return Err(Error::new(format!("There is no checkpoint {} to resume from.", checkpoint.display())));
@@ -32,9 +31,6 @@ impl Files {
                 "There is a checkpoint {shown} already: go on with --resume, or remove it."
             )));
         }
-        let folder = out.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        // Better to learn now than after hours that nothing can be written there.
-        tempfile::tempfile_in(folder).because(|| format!("Cannot write into the folder {}.", folder.display()))?;
         if resume {
             output::note("Going on with the settings of the checkpoint; options that say otherwise are not used.");
         }

@@ -175,10 +175,7 @@ fn open(recipe: Recipe, out: &Path, resume: bool, device: &Device) -> Result<Wor
         }
         !interrupt::happened()
     };
-    let missing = out.parent().is_some_and(|folder| !folder.as_os_str().is_empty() && !folder.is_dir());
-    if missing || out.is_dir() || out.file_stem().is_none() {
-        return Err(Error::new(format!("{} cannot be the name of a file.", out.display())));
-    }
+    crate::files::check_place(out, &[])?;
     Work::open(recipe, out, resume, device, &go_on)
 }
 

@@ -42,6 +42,23 @@ pub struct TrainingFrame {
     pub paused: bool,
 }
 
+impl TrainingFrame {
+    /// A stage that has got so far, of which nothing else is known yet.
+    pub fn new(stage: TrainingStage, progress: (usize, usize)) -> Self {
+        Self {
+            stage,
+            progress,
+            rate: 0.0,
+            seconds_left: None,
+            seconds_left_in_all: None,
+            losses: Vec::new(),
+            rows: Vec::new(),
+            warnings: Vec::new(),
+            paused: false,
+        }
+    }
+}
+
 /// A fact about a training.
 #[derive(Clone, Debug)]
 pub enum TrainingEvent {

@@ -50,7 +50,7 @@ pub(super) fn run(recipe: Recipe, out: &Path, resume: bool, settings: EngineSett
 fn train(recipe: Recipe, out: &Path, resume: bool, shared: &Shared) -> Result<bool> {
     let show = |done: usize, all: usize| {
         if done.is_multiple_of(32) || done == all {
-            shared.frames.put(Arc::new(frame(TrainingStage::Preparing, (done, all))));
+            shared.frames.put(Arc::new(TrainingFrame::new(TrainingStage::Preparing, (done, all))));
         }
         !shared.wishes().stop
     };
@@ -88,20 +88,6 @@ fn wait(shared: &Shared) -> Result<()> {
     waited.map(drop).map_err(|_| Error::new("The window went away while the training was held."))
 }
 
-fn frame(stage: TrainingStage, progress: (usize, usize)) -> TrainingFrame {
-    TrainingFrame {
-        stage,
-        progress,
-        rate: 0.0,
-        seconds_left: None,
-        seconds_left_in_all: None,
-        losses: Vec::new(),
-        rows: Vec::new(),
-        warnings: Vec::new(),
-        paused: false,
-    }
-}
-
 /// What is remembered of a stage to be shown.
 struct Watch {
     stage: Stage,
@@ -117,7 +103,7 @@ impl Watch {
         Self {
             stage: work.stage(),
             curves: Vec::new(),
-            frame: frame(TrainingStage::Preparing, (0, 1)),
+            frame: TrainingFrame::new(TrainingStage::Preparing, (0, 1)),
             times: VecDeque::new(),
             shown: None,
             saved: Instant::now(),
@@ -138,7 +124,7 @@ impl Watch {
         let measuring = stage_of(stage);
         let mut go_on = |done: usize, all: usize| {
             if done.is_multiple_of(8) {
-                shared.frames.put(Arc::new(frame(measuring, (done, all))));
+                shared.frames.put(Arc::new(TrainingFrame::new(measuring, (done, all))));
             }
             !shared.wishes().stop
         };
