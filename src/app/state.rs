@@ -235,14 +235,26 @@ impl SearchView {
         let settled = self.phase != Phase::Refining;
         let due = self.sorted_at.is_none_or(|at| now - at >= SORT_INTERVAL);
         if settled || due || self.order.len() != frame.solutions.len() {
-            self.order = (0..frame.solutions.len()).collect();
-            self.order.sort_by(|&a, &b| frame.solutions[a].loss.total_cmp(&frame.solutions[b].loss));
+            self.sort(&frame);
             self.sorted_at = Some(now);
         }
         if !self.chosen_by_hand && self.offsets == [0.0; DIRECTIONS] {
             self.chosen = self.order.first().copied().unwrap_or(0);
         }
         self.frame = Some(frame);
+    }
+
+    /// Enters a phase; where losses no longer fall, the wall is sorted by what is shown, whenever that came.
+    pub fn enter(&mut self, phase: Phase) {
+        self.phase = phase;
+        if let Some(frame) = self.frame.clone().filter(|_| phase != Phase::Refining) {
+            self.sort(&frame);
+        }
+    }
+
+    fn sort(&mut self, frame: &Frame) {
+        self.order = (0..frame.solutions.len()).collect();
+        self.order.sort_by(|&a, &b| frame.solutions[a].loss.total_cmp(&frame.solutions[b].loss));
     }
 
     /// Judges how well y belongs to the images that the model knows, by the share of held-out images that were

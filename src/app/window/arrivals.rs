@@ -92,7 +92,7 @@ impl Window {
 
     fn set_phase(&mut self, job: JobId, phase: Phase) {
         if let Some(search) = self.state.search.as_mut().filter(|search| search.job == job) {
-            search.phase = phase;
+            search.enter(phase);
         }
     }
 
