@@ -6,14 +6,14 @@ use super::layers::{ConvBlock, Statistics};
 use super::sequence::{Layer, Sequence, drawn, map_values};
 use super::weights::Initialiser;
 use super::{Params, Weights};
-use crate::ops::{Activation, ConvSpec};
+use crate::ops::{Activation, ConvSpec, FrozenConv};
 use crate::{Error, Result};
 use candle_core::{Device, Tensor};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
 /// Values of maps that are kept at once for a gradient, at most: more pictures are then computed in parts.
-const MAPS_AT_ONCE: usize = 1 << 28;
+pub(crate) const MAPS_AT_ONCE: usize = 1 << 28;
 
 /// The shape of a generator.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -167,11 +167,28 @@ impl Generator {
         &self.config
     }
 
-    /// The blocks in order; `None` when it is made of anything else besides.
+    /// The blocks of DCGAN's generator in order; `None` for another sequence of layers.
     pub fn blocks(&self) -> Option<Vec<&ConvBlock>> {
         match &self.body {
             Body::Dcgan(blocks) => Some(blocks.iter().collect()),
-            Body::Sequence { sequence, .. } => sequence.blocks(),
+            Body::Sequence { .. } => None,
+        }
+    }
+
+    /// The layers of a generator that is not DCGAN's.
+    pub(crate) fn layers(&self) -> Option<&Sequence> {
+        match &self.body {
+            Body::Dcgan(_) => None,
+            Body::Sequence { sequence, .. } => Some(sequence),
+        }
+    }
+
+    /// All convolutions, by which the generator can be told from others; `None` where they learn, or draw no part of what
+    /// is computed.
+    pub(crate) fn convolutions(&self) -> Option<Vec<&FrozenConv>> {
+        match &self.body {
+            Body::Dcgan(blocks) => blocks.iter().map(ConvBlock::frozen).collect(),
+            Body::Sequence { sequence, .. } => sequence.convolutions(),
         }
     }
 
@@ -190,7 +207,9 @@ impl Generator {
             }
             Body::Sequence { sequence, at_once } if x.dim(0)? > *at_once && x.device().is_cpu() => {
                 let GeneratorConfig { channels, size, .. } = self.config;
-                Ok(x.contiguous()?.apply_op1(InParts::new(sequence.clone(), *at_once, [channels, size, size]))?)
+                let sequence = sequence.clone();
+                let draw = move |z: &Tensor| sequence.forward(z, Statistics::Running);
+                Ok(x.contiguous()?.apply_op1(InParts::new(draw, *at_once, [channels, size, size]))?)
             }
             Body::Sequence { sequence, .. } => sequence.forward(&x, statistics),
         }

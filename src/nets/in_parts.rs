@@ -1,40 +1,40 @@
 //! Large generators, some pictures at a time: maps of 1024 pixels a side take gigabytes when many are kept at once.
 
-use super::layers::Statistics;
-use super::sequence::Sequence;
 use crate::ops::cpu;
 use candle_core::{CpuStorage, CustomOp1, Device, Error, Layout, Result, Shape, Tensor, Var};
-use std::sync::Arc;
 
-/// A frozen sequence as one operation that keeps no maps: its backward pass computes them anew, part by part.
-pub(super) struct InParts {
-    sequence: Arc<Sequence>,
+/// A frozen generator as one operation that keeps no maps: its backward pass computes them anew, part by part.
+pub(crate) struct InParts<D> {
+    draw: D,
     at_once: usize,
     picture: [usize; 3],
 }
 
-impl InParts {
-    /// The sequence draws pictures of this shape; at most `at_once` of them are computed together.
-    pub fn new(sequence: Arc<Sequence>, at_once: usize, picture: [usize; 3]) -> Self {
-        Self { sequence, at_once, picture }
+impl<D: Fn(&Tensor) -> crate::Result<Tensor>> InParts<D> {
+    /// `draw` makes pictures of this shape of codes; at most `at_once` of them are computed together.
+    pub fn new(draw: D, at_once: usize, picture: [usize; 3]) -> Self {
+        Self { draw, at_once, picture }
     }
 
     fn draw(&self, z: &Tensor) -> Result<Tensor> {
-        self.sequence.forward(z, Statistics::Running).map_err(Error::wrap)
+        (self.draw)(z).map_err(Error::wrap)
     }
 }
 
-impl CustomOp1 for InParts {
+impl<D: Fn(&Tensor) -> crate::Result<Tensor> + Send + Sync> CustomOp1 for InParts<D> {
     fn name(&self) -> &'static str {
         "generator in parts"
     }
 
     fn cpu_fwd(&self, storage: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
-        let (n, nz, ..) = layout.shape().dims4()?;
+        let n = layout.dims().first().copied().unwrap_or(0).max(1);
+        let nz = layout.shape().elem_count() / n;
         let [c, h, w] = self.picture;
         let mut pictures = Vec::with_capacity(n * c * h * w);
         for codes in cpu::values(storage, layout)?.chunks((self.at_once * nz).max(1)) {
-            let z = Tensor::from_slice(codes, (codes.len() / nz, nz, 1, 1), &Device::Cpu)?;
+            let mut shape = layout.dims().to_vec();
+            shape[0] = codes.len() / nz.max(1);
+            let z = Tensor::from_slice(codes, &shape[..], &Device::Cpu)?;
             pictures.extend(self.draw(&z)?.flatten_all()?.to_vec1::<f32>()?);
         }
         Ok((CpuStorage::F32(pictures), Shape::from((n, c, h, w))))
@@ -60,9 +60,11 @@ impl CustomOp1 for InParts {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::nets::sequence::{Layer, parameters};
+    use crate::nets::layers::Statistics;
+    use crate::nets::sequence::{Layer, Sequence, parameters};
     use crate::nets::weights::Initialiser;
     use crate::nets::{Params, Weights};
+    use std::sync::Arc;
 
     #[test]
     fn parts_are_the_same_as_all_at_once() {
@@ -84,7 +86,11 @@ mod tests {
         let run = |at_once: Option<usize>| {
             let z = Var::from_tensor(&find("z")).unwrap();
             let x = match at_once {
-                Some(at_once) => z.apply_op1(InParts::new(sequence.clone(), at_once, [3, 6, 6])).unwrap(),
+                Some(at_once) => {
+                    let sequence = sequence.clone();
+                    let draw = move |z: &Tensor| sequence.forward(z, Statistics::Running);
+                    z.apply_op1(InParts::new(draw, at_once, [3, 6, 6])).unwrap()
+                }
                 None => sequence.forward(&z, Statistics::Running).unwrap(),
             };
             let gradients = (&x * find("towards")).unwrap().sum_all().unwrap().backward().unwrap();

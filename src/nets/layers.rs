@@ -80,6 +80,14 @@ impl ConvBlock {
         Ok(Self::Trainable(TrainableConv { spec: *spec, weight, bias, norm, activation }))
     }
 
+    /// The prepared convolution; `None` where it learns.
+    pub fn frozen(&self) -> Option<&FrozenConv> {
+        match self {
+            Self::Frozen(conv) => Some(conv),
+            Self::Trainable(_) => None,
+        }
+    }
+
     /// What the block consists of in training; `None` where it is frozen, or has a bias before a normalisation.
     pub fn layer(&self) -> Option<TrainingLayer> {
         match self {

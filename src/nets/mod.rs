@@ -7,7 +7,7 @@ pub mod checkpoint;
 pub mod critic;
 pub mod encoder;
 pub mod generator;
-mod in_parts;
+pub(crate) mod in_parts;
 pub mod judge;
 pub mod layers;
 mod legacy_checkpoint;

@@ -36,6 +36,17 @@ impl Sampler {
         Ok(sampler)
     }
 
+    /// Pixels a side of what comes in and of what goes out.
+    pub fn sizes(&self) -> (usize, usize) {
+        (self.source, self.size)
+    }
+
+    /// How much every input row counts for every output one, and so for columns, `[source, size]` each; `None` where that
+    /// is learned.
+    pub fn fixed(&self) -> Option<&[Tensor; 2]> {
+        self.fixed.as_ref()
+    }
+
     /// The names and shapes of the parameters.
     pub fn parameters() -> [(&'static str, Vec<usize>); 2] {
         AXES.map(|name| (name, vec![2]))

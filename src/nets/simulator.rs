@@ -5,7 +5,7 @@ use crate::ops::{cpu, threads};
 use candle_core::{CpuStorage, CustomOp1, Device, Layout, Result, Shape, Tensor};
 
 /// Codes `[n, 28, 1, 1]` of N(0, I) to pictures `[n, 3, size, size]`.
-pub(super) struct Cars {
+pub(crate) struct Cars {
     /// Pixels a side.
     pub size: usize,
 }

@@ -12,9 +12,11 @@ use candle_core::{Device, Tensor};
 use serde::{Deserialize, Serialize};
 
 /// Added to the squared lengths that kernels are divided by.
-const EPSILON: f64 = 1e-8;
+pub(crate) const EPSILON: f64 = 1e-8;
+/// The factor behind them: the activation's gain, which is taken before it.
+pub(crate) const GAIN: f64 = std::f64::consts::SQRT_2;
 /// What follows the convolutions; its gain is the square root of 2.
-const LEAKY: Activation = Activation::LeakyRelu(0.2);
+pub(crate) const LEAKY: Activation = Activation::LeakyRelu(0.2);
 /// The low-pass filter along one axis; pairs of neighbours have the sum 1.
 const FILTER: [f32; 4] = [0.25, 0.75, 0.75, 0.25];
 
@@ -105,9 +107,11 @@ impl StyleConfig {
 }
 
 /// What makes scales of w.
-struct Style {
-    weight: Tensor,
-    bias: Tensor,
+pub(crate) struct Style {
+    /// `[style, inputs]`.
+    pub weight: Tensor,
+    /// `[inputs]`.
+    pub bias: Tensor,
 }
 
 impl Style {
@@ -123,12 +127,12 @@ impl Style {
 }
 
 /// A modulated convolution and what follows it.
-struct Modulated {
-    style: Style,
-    convolution: FrozenConv,
+pub(crate) struct Modulated {
+    pub style: Style,
+    pub convolution: FrozenConv,
     /// The kernels' squares, summed over the pixels, `[inputs, outputs]`.
-    squares: Tensor,
-    after: Modulation,
+    pub squares: Tensor,
+    pub after: Modulation,
 }
 
 impl Modulated {
@@ -142,11 +146,9 @@ impl Modulated {
         } else {
             FrozenConv::new(&ConvSpec::conv(inputs, outputs, 3, 1, 1), &weight, None, Activation::None)?
         };
-        // The activation's gain is taken before it.
-        let gain = std::f64::consts::SQRT_2;
-        let bias = (params.get("bias", &[outputs])? * gain)?;
+        let bias = (params.get("bias", &[outputs])? * GAIN)?;
         let noise = config.noise.then(|| params.get("noise", &[side, side])).transpose()?;
-        let noise = noise.map(|noise| (noise * gain)?.reshape((1, 1, side, side))).transpose()?;
+        let noise = noise.map(|noise| (noise * GAIN)?.reshape((1, 1, side, side))).transpose()?;
         let style = Style::new(config, inputs, &params.pp("style"))?;
         Ok(Self { style, convolution, squares, after: Modulation::new(Some(bias), noise, LEAKY) })
     }
@@ -154,16 +156,16 @@ impl Modulated {
     fn forward(&self, x: &Tensor, w: &Tensor) -> Result<Tensor> {
         let scales = self.style.forward(w)?; // [n, inputs]
         let lengths = (scales.sqr()?.matmul(&self.squares)? + EPSILON)?.sqrt()?; // [n, outputs]
-        let back = (lengths.recip()? * std::f64::consts::SQRT_2)?;
+        let back = (lengths.recip()? * GAIN)?;
         let y = self.convolution.forward(&Modulation::default().forward(x, &scales)?)?;
         Ok(self.after.forward(&y, &back)?)
     }
 }
 
 /// What makes colours of a map.
-struct Colours {
-    style: Style,
-    convolution: FrozenConv,
+pub(crate) struct Colours {
+    pub style: Style,
+    pub convolution: FrozenConv,
 }
 
 impl Colours {
@@ -183,10 +185,14 @@ impl Colours {
 
 /// The synthesis network.
 pub struct Synthesis {
-    constant: Tensor,
-    convolutions: Vec<Modulated>,
-    colours: Vec<Colours>,
-    doubling: FrozenConv,
+    /// `[1, channels, 4, 4]`.
+    pub(crate) constant: Tensor,
+    /// One at 4 pixels, two at each other size.
+    pub(crate) convolutions: Vec<Modulated>,
+    /// One at each size.
+    pub(crate) colours: Vec<Colours>,
+    /// Of one channel.
+    pub(crate) doubling: FrozenConv,
 }
 
 impl Synthesis {
@@ -208,6 +214,12 @@ impl Synthesis {
             doubling: FrozenConv::new(&spec, &kernel, None, Activation::None)?,
             constant,
         })
+    }
+
+    /// All convolutions of maps.
+    pub(crate) fn all_convolutions(&self) -> impl Iterator<Item = &FrozenConv> {
+        let modulated = self.convolutions.iter().map(|modulated| &modulated.convolution);
+        modulated.chain(self.colours.iter().map(|colours| &colours.convolution)).chain([&self.doubling])
     }
 
     /// Styles `[n, style, 1, 1]` to pictures `[n, colours, s, s]`.

@@ -19,6 +19,16 @@ impl Modulation {
         Self { bias: bias.map(|bias| bias.detach()), plane: plane.map(|plane| plane.detach()), activation }
     }
 
+    /// The bias `[c]` and the plane `[1, 1, h, w]`.
+    pub fn after(&self) -> (Option<&Tensor>, Option<&Tensor>) {
+        (self.bias.as_ref(), self.plane.as_ref())
+    }
+
+    /// The activation.
+    pub fn activation(&self) -> Activation {
+        self.activation
+    }
+
     /// `x: [n, c, h, w]` and `scale: [n, c]` to `[n, c, h, w]`; gradients flow to both.
     ///
     /// # Errors

@@ -1,6 +1,7 @@
 //! Graphs of the networks. `None` wherever a network has what a graph cannot say: it is then run as before.
 
 use super::graph::{Compare, Conv, Graph, Loss, Node, Place, Resample};
+use super::sequence::{add_last_conv, add_sampler, add_sequence};
 use crate::model_file::LossConfig;
 use crate::nets::perceptual::Layer;
 use crate::nets::{ConvBlock, Encoder, Generator, Mapping, Perceptual};
@@ -8,14 +9,16 @@ use crate::ops::{Activation, ConvSpec, FrozenConv};
 use candle_core::{DType, Device, Tensor};
 
 /// The frozen convolution of a block, if this processor's kernels can read it.
-fn frozen(block: &ConvBlock) -> Option<&FrozenConv> {
-    match block {
-        ConvBlock::Frozen(conv) if conv.weight().device().is_cpu() && conv.weight().dtype() == DType::F32 => Some(conv),
-        _ => None,
-    }
+pub(super) fn frozen(block: &ConvBlock) -> Option<&FrozenConv> {
+    frozen_conv(block.frozen()?)
 }
 
-fn conv_of(conv: &FrozenConv) -> Conv {
+/// This convolution, if this processor's kernels can read it.
+pub(super) fn frozen_conv(conv: &FrozenConv) -> Option<&FrozenConv> {
+    Some(conv).filter(|conv| conv.weight().device().is_cpu() && conv.weight().dtype() == DType::F32)
+}
+
+pub(super) fn conv_of(conv: &FrozenConv) -> Conv {
     Conv {
         spec: *conv.spec(),
         weight: conv.weight().clone(),
@@ -38,53 +41,17 @@ pub(super) fn add_conv(graph: &mut Graph, conv: Conv, from: usize, to: Option<Pl
 
 /// G from a latent code, to a place that is there or to a map of its own.
 fn add_generator(graph: &mut Graph, generator: &Generator, to: Option<Place>) -> Option<Place> {
-    let code = graph.map(vec![generator.config().latent], (1, 1));
-    graph.input = Some(Place { map: code, group: 0 });
-    let blocks = generator.blocks()?;
+    let code = Place { map: graph.map(vec![generator.config().latent], (1, 1)), group: 0 };
+    graph.input = Some(code);
+    let Some(blocks) = generator.blocks() else {
+        return add_sequence(graph, generator.layers()?, code, to);
+    };
     let (last, hidden) = blocks.split_last()?;
     let place = match hidden {
-        [] => Place { map: code, group: 0 },
-        hidden => add_chain(graph, hidden.iter().copied(), code, None)?,
+        [] => code,
+        hidden => add_chain(graph, hidden.iter().copied(), code.map, None)?,
     };
-    let conv = conv_of(frozen(last)?);
-    let spec = conv.spec;
-    if !(spec.transposed && (spec.kernel, spec.stride, spec.padding) == (4, 2, 1) && spec.outputs <= 4) {
-        return add_conv(graph, conv, place.map, to);
-    }
-    // The four phases of so few channels are computed as the channels of one convolution of half the size.
-    let unfolded = add_conv(graph, folded(&conv)?, place.map, None)?;
-    let (_, h, w) = graph.shape(unfolded);
-    let to = to.unwrap_or_else(|| Place { map: graph.map(vec![spec.outputs], (2 * h, 2 * w)), group: 0 });
-    if graph.shape(to) != (spec.outputs, 2 * h, 2 * w) {
-        return None;
-    }
-    graph.nodes.push(Node::Resample { how: Resample::Unfold, from: unfolded, to });
-    Some(to)
-}
-
-/// The 3x3 convolution whose channels, in four parts, are the 2x2 pixels that a transposed convolution 4/2/1 makes of
-/// each pixel.
-fn folded(conv: &Conv) -> Option<Conv> {
-    let ConvSpec { inputs, outputs, .. } = conv.spec;
-    let values: Vec<f32> = conv.weight.flatten_all().ok()?.to_vec1().ok()?;
-    let mut folded = vec![0.0; 4 * outputs * inputs * 9];
-    // Output row 2y + p is reached from row y + d by the kernel's row p + 1 - 2d.
-    let tap = |phase: usize, d: usize| (phase + 3).checked_sub(2 * d).filter(|&k| k < 4);
-    for (i, value) in folded.iter_mut().enumerate() {
-        let (channel, input, dy, dx) = (i / (inputs * 9), i / 9 % inputs, i / 3 % 3, i % 3);
-        let (phase, output) = (channel / outputs, channel % outputs);
-        if let (Some(ky), Some(kx)) = (tap(phase / 2, dy), tap(phase % 2, dx)) {
-            *value = values[(input * outputs + output) * 16 + ky * 4 + kx];
-        }
-    }
-    let device = conv.weight.device();
-    let bias = conv.bias.as_ref().map(|bias| Tensor::cat(&[bias, bias, bias, bias], 0)).transpose().ok()?;
-    Some(Conv {
-        spec: ConvSpec::conv(inputs, 4 * outputs, 3, 1, 1),
-        weight: Tensor::from_vec(folded, (4 * outputs, inputs, 3, 3), device).ok()?,
-        bias,
-        activation: conv.activation,
-    })
+    add_last_conv(graph, conv_of(frozen(last)?), place, to)
 }
 
 fn add_chain<'a>(
@@ -103,9 +70,6 @@ fn add_chain<'a>(
 
 /// The maps that the scales of T read, and the place among them where its input is put.
 pub(super) fn add_pyramid(graph: &mut Graph, mapping: &Mapping) -> Option<(Vec<usize>, Place)> {
-    if mapping.sampler().is_some() {
-        return None;
-    }
     let config = mapping.config();
     let filters = config.filters().ok()?;
     let map = |i: usize| {
@@ -212,9 +176,17 @@ pub fn solving(
     let parts = loss_parts(loss)?;
     let mut graph = Graph::default();
     let (maps, x) = add_pyramid(&mut graph, mapping)?;
-    add_generator(&mut graph, generator, Some(x))?;
+    // G's picture is a result at its own size, whatever T works at.
+    let drawn = match mapping.sampler() {
+        None => add_generator(&mut graph, generator, Some(x))?,
+        Some(sampler) => {
+            let drawn = add_generator(&mut graph, generator, None)?;
+            add_sampler(&mut graph, sampler, drawn, x)?;
+            drawn
+        }
+    };
     let y = add_mapping(&mut graph, mapping, mapping_convs(mapping)?, &maps, x)?;
-    graph.results = vec![x, y];
+    graph.results = vec![drawn, y];
     let levels = |part: &LossPart| if let Seen::Level(level) = part.sees { level + 1 } else { 0 };
     let count = parts.iter().map(levels).max().unwrap_or(0);
     let levels = if count > 0 { add_perceptual(&mut graph, perceptual?, y, count)? } else { Vec::new() };
@@ -306,11 +278,19 @@ pub fn generating(generator: &Generator) -> Option<Graph> {
     Some(graph)
 }
 
-/// x to T(x).
-pub fn mapping(mapping: &Mapping) -> Option<Graph> {
+/// x to T(x), where x has T's size already or is brought to it by T's sampler.
+pub fn mapping(mapping: &Mapping, sampled: bool) -> Option<Graph> {
     let mut graph = Graph::default();
     let (maps, x) = add_pyramid(&mut graph, mapping)?;
-    graph.input = Some(x);
+    graph.input = Some(match mapping.sampler().filter(|_| !sampled) {
+        None => x,
+        Some(sampler) => {
+            let (source, channels) = (mapping.config().source, mapping.config().inputs);
+            let whole = Place { map: graph.map(vec![channels], (source, source)), group: 0 };
+            add_sampler(&mut graph, sampler, whole, x)?;
+            whole
+        }
+    });
     let y = add_mapping(&mut graph, mapping, mapping_convs(mapping)?, &maps, x)?;
     graph.results = vec![y];
     Some(graph)

@@ -3,6 +3,7 @@
 
 use crate::ops::{Activation, ConvSpec};
 use candle_core::Tensor;
+use std::sync::Arc;
 
 /// The shape of a map of every picture. Its channels come in one or more groups, which are made by different nodes: a
 /// concatenation is a map of several groups.
@@ -51,6 +52,76 @@ pub enum Resample {
     Unfold,
 }
 
+/// Where the values of one axis come from: each is a weighted sum of neighbours.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Taps(Vec<(usize, Vec<f32>)>);
+
+impl Taps {
+    /// From the weights `weight(from, to)` of `from` values for each of `to`.
+    pub fn new((from, to): (usize, usize), weight: impl Fn(usize, usize) -> f32) -> Self {
+        let of = |to: usize| {
+            let counts = |&from: &usize| weight(from, to) != 0.0;
+            let first = (0..from).find(counts).unwrap_or(0);
+            let last = (first..from).rev().find(counts).map_or(first, |last| last + 1);
+            (first, (first..last).map(|from| weight(from, to)).collect())
+        };
+        Self((0..to).map(of).collect())
+    }
+
+    /// What brings gradients of the results back to `from` values.
+    pub fn reversed(&self, from: usize) -> Self {
+        let weight = |to: usize, from: usize| {
+            let (first, weights) = &self.0[to];
+            from.checked_sub(*first).and_then(|at| weights.get(at)).copied().unwrap_or(0.0)
+        };
+        Self::new((self.0.len(), from), weight)
+    }
+
+    /// The first neighbour of a value, and the weights of that and those after it.
+    pub fn of(&self, to: usize) -> (usize, &[f32]) {
+        let (first, weights) = &self.0[to];
+        (*first, weights)
+    }
+}
+
+/// What is done to a map by itself, or by the numbers of another one; generators that were imported have such steps.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Apply {
+    /// Every pixel's channels divided by their root mean square, to whose square this is added.
+    PixelNorm(f32),
+    /// `x[c, p] * scale[c] + bias[c] + plane[p]`, each where it is there. Of two inputs the second has one pixel, and
+    /// scales as well.
+    Scale {
+        /// One a channel.
+        scale: Option<Arc<[f32]>>,
+        /// One a channel.
+        bias: Option<Arc<[f32]>>,
+        /// One a pixel.
+        plane: Option<Arc<[f32]>>,
+    },
+    /// A map that never changes, `[channels, height, width]`, scaled by the channels of the only input, of one pixel.
+    Spread(Arc<[f32]>),
+    /// x^2.
+    Square,
+    /// This, divided by the square root of x.
+    InverseRoot(f32),
+    /// Values of N(0, 1) to values that are uniform in [-1, 1].
+    Uniform,
+    /// Another size: rows and columns forward, and both backward.
+    Sample([Arc<Taps>; 4]),
+    /// The channels of one pixel become a map, row by row.
+    Reshape,
+    /// Groups of so many squared channels become squares of pixels, row by row.
+    Shuffle(usize),
+}
+
+impl Apply {
+    /// Whether the backward pass looks at what was read.
+    pub fn looks_back(&self) -> bool {
+        matches!(self, Self::PixelNorm(_) | Self::Scale { .. } | Self::Square | Self::InverseRoot(_) | Self::Uniform)
+    }
+}
+
 /// One step of the forward pass.
 #[derive(Clone, Debug)]
 pub enum Node {
@@ -81,13 +152,48 @@ pub enum Node {
         /// What follows.
         activation: Activation,
     },
+    /// Anything else.
+    Apply {
+        /// What.
+        what: Apply,
+        /// What it reads, each place once.
+        from: Vec<Place>,
+        /// What it makes.
+        to: Place,
+        /// What follows.
+        activation: Activation,
+    },
 }
 
 impl Node {
     /// What it makes.
     pub fn to(&self) -> Place {
         match self {
-            Self::Conv { to, .. } | Self::Resample { to, .. } | Self::Add { to, .. } => *to,
+            Self::Conv { to, .. } | Self::Resample { to, .. } | Self::Add { to, .. } | Self::Apply { to, .. } => *to,
+        }
+    }
+
+    /// The places that it reads by themselves; a convolution reads a whole map.
+    pub fn inputs(&self) -> &[Place] {
+        match self {
+            Self::Conv { .. } => &[],
+            Self::Resample { from, .. } => std::slice::from_ref(from),
+            Self::Add { terms, .. } => terms,
+            Self::Apply { from, .. } => from,
+        }
+    }
+
+    /// What is done by a step that only imported generators have.
+    pub fn applied(&self) -> Option<&Apply> {
+        if let Self::Apply { what, .. } = self { Some(what) } else { None }
+    }
+
+    /// Whether the backward pass looks at what it read.
+    pub fn looks_back(&self) -> bool {
+        match self {
+            Self::Resample { how, .. } => *how == Resample::MaxPool,
+            Self::Apply { what, .. } => what.looks_back(),
+            Self::Conv { .. } | Self::Add { .. } => false,
         }
     }
 
@@ -95,7 +201,7 @@ impl Node {
     pub fn activation(&self) -> Activation {
         match self {
             Self::Conv { conv, .. } => conv.activation,
-            Self::Add { activation, .. } => *activation,
+            Self::Add { activation, .. } | Self::Apply { activation, .. } => *activation,
             Self::Resample { .. } => Activation::None,
         }
     }

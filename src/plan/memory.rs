@@ -1,7 +1,7 @@
 //! Which maps may lie in the same memory: those whose lives do not overlap. Where they differ in shape, the frames of
 //! zeros are made anew by whoever writes a map first.
 
-use super::graph::{Graph, Node, Place, Resample};
+use super::graph::{Graph, Node, Place};
 use super::layout::Layout;
 use crate::ops::Activation;
 
@@ -46,8 +46,7 @@ pub fn writers(graph: &Graph, place: Place) -> Vec<Writer> {
 fn reads(node: &Node, place: Place) -> bool {
     match node {
         Node::Conv { from, .. } => *from == place.map,
-        Node::Resample { from, .. } => *from == place,
-        Node::Add { terms, .. } => terms.contains(&place),
+        _ => node.inputs().contains(&place),
     }
 }
 
@@ -73,10 +72,7 @@ impl Memory {
                 first = if made_first.0 < first.0 { made_first } else { first };
                 let written = writers(graph, place);
                 for (i, node) in graph.nodes.iter().enumerate().filter(|(_, node)| reads(node, place)) {
-                    last = last.max(i);
-                    if backward && matches!(node, Node::Resample { how: Resample::MaxPool, .. }) {
-                        last = last.max(back(i));
-                    }
+                    last = last.max(if backward && node.looks_back() { back(i) } else { i });
                 }
                 if graph.losses.iter().any(|loss| loss.place == place) {
                     last = last.max(count);
@@ -141,6 +137,11 @@ impl Memory {
     /// Whether this writer of a map must make its frames anew.
     pub fn clears(&self, kind: Kind, map: usize, writer: Writer) -> bool {
         self.clears[kind as usize][map] == Some(writer)
+    }
+
+    /// The floats of a picture in all slots.
+    pub fn floats(&self) -> usize {
+        self.slots.iter().sum()
     }
 
     /// The slot of a map.

@@ -12,6 +12,7 @@ pub mod graph;
 pub mod layout;
 pub mod memory;
 pub mod run;
+mod sequence;
 pub mod service;
 pub mod train;
 pub mod wgpu;

@@ -1,7 +1,7 @@
 //! A graph that is ready to run on a processor, forward and backward, with memory that is taken once.
 
-use super::cpu::{Convolution, Finish, Floats, Kernels, Output, Way, elementwise};
-use super::graph::{Conv, Graph, Loss, Node, Place, Resample};
+use super::cpu::{Convolution, Finish, Floats, Kernels, Output, Way, elementwise, nodes};
+use super::graph::{Conv, Graph, Loss, Node, Place};
 use super::layout::{LANES, Layout};
 use super::memory::{Kind, Memory, Writer, writers};
 use crate::ops::{Activation, threads};
@@ -23,6 +23,8 @@ pub struct Plan {
     /// one a block (convolutions) or one a term.
     finishes: Vec<(Vec<Finish>, Vec<Finish>)>,
     loss_finishes: Vec<Finish>,
+    /// Of the memory for a picture.
+    floats: usize,
 }
 
 /// What the losses compare with: for each its map of one picture or more.
@@ -95,12 +97,19 @@ impl Plan {
         let finishes = graph.nodes.iter().enumerate().map(|(i, node)| finishes(&graph, &layouts, i, node)).collect();
         let loss = |i: usize| backward_finish(&graph, graph.losses[i].place, Writer::Loss(i));
         let loss_finishes = (0..graph.losses.len()).map(loss).collect();
-        Some(Self { graph, layouts, kernels, way, forward, backward: OnceLock::new(), finishes, loss_finishes })
+        let floats = Memory::new(&graph, &layouts, true).floats();
+        let backward = OnceLock::new();
+        Some(Self { graph, layouts, kernels, way, forward, backward, finishes, loss_finishes, floats })
     }
 
     /// The graph.
     pub fn graph(&self) -> &Graph {
         &self.graph
+    }
+
+    /// The floats that both passes of a picture take.
+    pub fn floats(&self) -> usize {
+        self.floats
     }
 
     /// Packs the kernels of the backward pass, if that has not been done; false where it cannot be done.
@@ -207,15 +216,10 @@ impl Plan {
                 conv.run(count, work.slot(Kind::Values, *from), output, &mut shared);
                 work.shared = shared;
             }
-            Node::Resample { how, from, .. } => {
-                // A group may be made from another group of the same map only by way of a map of its own.
-                let from = self.source(work, Kind::Values, *from);
-                elementwise::resample(self.kernels, (*how, false), count, from, None, target(&mut map));
-            }
-            Node::Add { terms, .. } => {
-                let [a, b] = terms.map(|term| self.source(work, Kind::Values, term));
-                elementwise::add(self.kernels, count, a, Some(b), target(&mut map));
-            }
+            // A group may be made from another group of the same map only by way of a map of its own.
+            _ => nodes::make(self.kernels, node, count, target(&mut map), &|place| {
+                self.source(work, Kind::Values, place)
+            }),
         }
         work.put(Kind::Values, to.map, map);
     }
@@ -289,15 +293,13 @@ impl Plan {
                 work.shared = shared;
                 work.put(Kind::Gradient, *from, map);
             }
-            Node::Resample { how, from, .. } => pass(work, *from, finish[0], &|work, target| {
-                let gradient = self.source(work, Kind::Gradient, to);
-                let origin = (*how == Resample::MaxPool).then(|| self.source(work, Kind::Values, *from));
-                elementwise::resample(self.kernels, (*how, true), count, gradient, origin, target);
-            }),
-            Node::Add { terms, .. } => {
-                for (term, finish) in terms.iter().zip(finish) {
-                    pass(work, *term, *finish, &|work, target| {
-                        elementwise::add(self.kernels, count, self.source(work, Kind::Gradient, to), None, target);
+            _ => {
+                for (i, (place, finish)) in node.inputs().iter().zip(finish).enumerate() {
+                    pass(work, *place, *finish, &|work, target| {
+                        let gradient = self.source(work, Kind::Gradient, to);
+                        nodes::unmake(self.kernels, (node, i), count, gradient, target, &|place| {
+                            self.source(work, Kind::Values, place)
+                        });
                     });
                 }
             }
@@ -334,8 +336,7 @@ pub(super) fn finishes(graph: &Graph, layouts: &[Layout], index: usize, node: &N
         Node::Conv { from, .. } => {
             graph.places(*from).flat_map(|place| std::iter::repeat_n(back(place), blocks(place))).collect()
         }
-        Node::Resample { from, .. } => vec![back(*from)],
-        Node::Add { terms, .. } => terms.iter().map(|term| back(*term)).collect(),
+        _ => node.inputs().iter().map(|place| back(*place)).collect(),
     };
     (vec![forward; blocks(node.to())], backward)
 }

@@ -6,6 +6,7 @@ use super::graph::Graph;
 use super::run::{Plan, Targets, Workspace};
 use crate::model_file::LossConfig;
 use crate::nets::encoder::Posterior;
+use crate::nets::generator::MAPS_AT_ONCE;
 use crate::nets::perceptual::Layer;
 use crate::nets::{ConvBlock, Encoder, Generator, Mapping, Perceptual};
 use crate::ops::{FrozenConv, Identity};
@@ -32,7 +33,8 @@ impl Planned {
     /// Pictures that run at once, at most.
     fn at_once(&self) -> usize {
         let large = self.plan.graph().maps.iter().any(|map| map.height.max(map.width) > 64);
-        if large { LARGE_AT_ONCE } else { AT_ONCE }
+        let most = if large { LARGE_AT_ONCE } else { AT_ONCE };
+        most.min(MAPS_AT_ONCE / self.plan.floats().max(1)).max(1)
     }
 
     /// Runs `work` in memory for up to `count` pictures. Memory for both passes serves the forward pass as well.
@@ -103,15 +105,8 @@ fn planned(
     planned
 }
 
-fn frozen(block: &ConvBlock) -> Option<&FrozenConv> {
-    match block {
-        ConvBlock::Frozen(conv) => Some(conv),
-        ConvBlock::Trainable(_) => None,
-    }
-}
-
 fn all<'a>(blocks: impl IntoIterator<Item = &'a ConvBlock>) -> Option<Vec<&'a FrozenConv>> {
-    blocks.into_iter().map(frozen).collect()
+    blocks.into_iter().map(ConvBlock::frozen).collect()
 }
 
 fn of_mapping(mapping: &Mapping) -> Option<Vec<&FrozenConv>> {
@@ -127,12 +122,12 @@ pub(super) fn of_solving<'a>(
     loss: &LossConfig,
 ) -> Option<Vec<&'a FrozenConv>> {
     let parts = loss_parts(loss)?;
-    let mut convs = all(generator.blocks()?)?;
+    let mut convs = generator.convolutions()?;
     convs.extend(of_mapping(mapping)?);
     let perceptual = perceptual.filter(|_| parts.iter().any(|part| matches!(part.sees, Seen::Level(_))));
     for layer in perceptual.map_or(&[][..], Perceptual::layers) {
         match layer {
-            Layer::Convolution(block) => convs.push(frozen(block)?),
+            Layer::Convolution(block) => convs.push(block.frozen()?),
             Layer::Prepare(conv) => convs.push(conv),
             Layer::Level | Layer::Pool => {}
             _ => return None,
@@ -144,11 +139,11 @@ pub(super) fn of_solving<'a>(
 /// A number that tells the networks of one model from those of others by all of their weights; `None` where a graph
 /// cannot say what they do.
 pub fn fingerprint(generator: &Generator, mapping: &Mapping, perceptual: Option<&Perceptual>) -> Option<u64> {
-    let mut convs = all(generator.blocks()?)?;
+    let mut convs = generator.convolutions()?;
     convs.extend(of_mapping(mapping)?);
     for layer in perceptual.map_or(&[][..], Perceptual::layers) {
         match layer {
-            Layer::Convolution(block) => convs.push(frozen(block)?),
+            Layer::Convolution(block) => convs.push(block.frozen()?),
             Layer::Prepare(conv) => convs.push(conv),
             _ => {}
         }
@@ -191,7 +186,7 @@ fn forward(planned: &Planned, input: &Tensor, size: usize) -> Option<Vec<f32>> {
 /// G(z) for codes `[n, nz]`, `[n, cx, s, s]`. `None` where it cannot be planned.
 pub fn generate(generator: &Generator, codes: &Tensor) -> Option<Tensor> {
     let config = generator.config();
-    let planned = planned(generator.blocks().and_then(all), None, || build::generating(generator))?;
+    let planned = planned(generator.convolutions(), None, || build::generating(generator))?;
     let pictures = forward(&planned, codes, config.latent)?;
     Tensor::from_vec(pictures, (codes.dim(0).ok()?, config.channels, config.size, config.size), &Device::Cpu).ok()
 }
@@ -199,11 +194,12 @@ pub fn generate(generator: &Generator, codes: &Tensor) -> Option<Tensor> {
 /// T(x) for pictures `[n, cx, s, s]`, `[n, cy, s, s]`. `None` where it cannot be planned.
 pub fn map(mapping: &Mapping, x: &Tensor) -> Option<Tensor> {
     let config = mapping.config();
-    let planned = planned(of_mapping(mapping), None, || build::mapping(mapping))?;
-    if x.dims()[1..] != [config.inputs, config.size, config.size] {
+    let planned = planned(of_mapping(mapping), None, || build::mapping(mapping, false))?;
+    let source = config.source_size();
+    if x.dims()[1..] != [config.inputs, source, source] {
         return None;
     }
-    let pictures = forward(&planned, x, config.inputs * config.size * config.size)?;
+    let pictures = forward(&planned, x, config.inputs * source * source)?;
     Tensor::from_vec(pictures, (x.dim(0).ok()?, config.outputs, config.size, config.size), &Device::Cpu).ok()
 }
 

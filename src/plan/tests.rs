@@ -7,8 +7,8 @@ use super::{Plan, graph::Graph};
 use crate::model_file::{LossConfig, Network};
 use crate::nam::loss::{self, Target};
 use crate::nets::{
-    Encoder, EncoderConfig, Generator, GeneratorConfig, Mapping, MappingConfig, Params, Perceptual, PerceptualConfig,
-    PerceptualKind, Statistics, Weights,
+    Encoder, EncoderConfig, Generator, GeneratorConfig, Layer, Mapping, MappingConfig, Params, Perceptual,
+    PerceptualConfig, PerceptualKind, Statistics, StyleConfig, Weights,
 };
 use crate::ops::tests::{random, values};
 use candle_core::{Tensor, Var};
@@ -101,7 +101,8 @@ pub(super) fn planned(plan: &Plan, y: &Tensor, z: &Tensor, rows: &[usize]) -> (V
 }
 
 fn check(networks: &Networks, loss: &LossConfig, size: usize, channels: usize) {
-    let (y, z) = (random(&[2, channels, size, size], 4), random(&[3, 10], 5));
+    let latent = networks.generator.config().latent;
+    let (y, z) = (random(&[2, channels, size, size], 4), random(&[3, latent], 5));
     let rows = [1, 0, 1];
     let y_of_rows = Tensor::cat(&rows.map(|row| y.narrow(0, row, 1).unwrap()), 0).unwrap();
     let (picture, losses, gradient) = composed(networks, loss, &y_of_rows, &z);
@@ -129,6 +130,102 @@ fn solving_agrees_with_the_operations() {
     check(&networks(32, 4, 1, false, &vgg()), &LossConfig::perceptual(2), 32, 1);
     check(&networks(64, 16, 3, true, &student()), &LossConfig::default(), 64, 3);
     check(&networks(32, 5, 3, false, &student()), &pyramid(), 32, 3);
+}
+
+fn convolution(inputs: usize, outputs: usize, kernel: usize, stride: usize, padding: usize, transposed: bool) -> Layer {
+    Layer::Convolution { inputs, outputs, kernel, stride, padding, transposed, bias: true }
+}
+
+/// A progressively grown generator of 16 pixels.
+pub(super) fn grown() -> Vec<Layer> {
+    let leaky = || Layer::LeakyRelu { slope: 0.2 };
+    let block = |inputs, outputs, kernel, padding, transposed| {
+        [convolution(inputs, outputs, kernel, 1, padding, transposed), leaky(), Layer::PixelNorm]
+    };
+    [
+        vec![Layer::PixelNorm],
+        block(9, 20, 4, 0, true).to_vec(),
+        block(20, 20, 3, 1, false).to_vec(),
+        vec![Layer::Upsample { bilinear: false }],
+        block(20, 18, 3, 1, false).to_vec(),
+        vec![Layer::Upsample { bilinear: false }],
+        block(18, 7, 3, 1, false).to_vec(),
+        vec![convolution(7, 3, 1, 1, 0, false), Layer::Scale { factor: 0.9, shift: 0.1 }],
+    ]
+    .concat()
+}
+
+/// Every layer that a sequence may have, to 24 pixels.
+pub(super) fn mixed() -> Vec<Layer> {
+    vec![
+        Layer::Uniform,
+        convolution(5, 45, 1, 1, 0, false),
+        Layer::Reshape { channels: 5, side: 3 },
+        Layer::BatchNorm { channels: 5 },
+        Layer::LeakyRelu { slope: 0.1 },
+        Layer::Upsample { bilinear: true },
+        convolution(5, 20, 3, 1, 1, false),
+        Layer::Tanh,
+        Layer::PixelShuffle { factor: 2 },
+        Layer::Upsample { bilinear: false },
+        Layer::PixelNorm,
+        convolution(5, 3, 3, 1, 1, false),
+        Layer::Tanh,
+    ]
+}
+
+/// StyleGAN2 of 16 pixels.
+pub(super) fn style(noise: bool) -> Vec<Layer> {
+    let style = StyleConfig { style: 11, widths: vec![18, 17, 5], colours: 3, noise };
+    vec![convolution(6, 11, 1, 1, 0, false), Layer::Style(style)]
+}
+
+fn imported(layers: Vec<Layer>, latent: usize, size: usize) -> Networks {
+    let generator = GeneratorConfig::of_layers(latent, layers).unwrap();
+    let source = if generator.size == size { 0 } else { generator.size };
+    let mapping = MappingConfig { width: 5, inputs: 3, outputs: 3, size, skip: source > 0, source };
+    let mut params = lively(&mapping, 2);
+    if source > 0 {
+        let mut weights: Weights = params.weights().unwrap();
+        let axis = |values: [f32; 2]| Tensor::new(&values, &candle_core::Device::Cpu).unwrap();
+        weights.insert("sampler.rows", axis([0.8, 0.1]));
+        weights.insert("sampler.columns", axis([-1.1, 0.2]));
+        params = Params::frozen(weights);
+    }
+    Networks {
+        generator: Generator::new(&generator, &lively(&generator, 1)).unwrap(),
+        mapping: Mapping::new(&mapping, &params).unwrap(),
+        perceptual: Perceptual::new(&student(), &lively(&student(), 3)).unwrap(),
+    }
+}
+
+#[test]
+fn imported_generators_of_any_size_agree_with_the_operations() {
+    // Smooth, since what Winograd's algorithm rounds turns some signs: other tests have the other losses.
+    let loss = LossConfig { pixel_l1: 0.0, pixel_l2: 1.0, ..LossConfig::default() };
+    for (layers, latent) in [(grown(), 9), (mixed(), 5), (style(true), 6), (style(false), 6)] {
+        check(&imported(layers, latent, 32), &loss, 32, 3);
+    }
+    // Larger than T, and of its size.
+    let doubled = [grown(), vec![Layer::Upsample { bilinear: true }; 2]].concat();
+    check(&imported(doubled, 9, 32), &loss, 32, 3);
+    check(&imported([grown(), vec![Layer::Upsample { bilinear: true }]].concat(), 9, 32), &loss, 32, 3);
+}
+
+#[test]
+fn full_size_pictures_of_imported_generators_come_out() {
+    let networks = imported(mixed(), 5, 32);
+    let z = random(&[3, 5], 6);
+    let x = networks.generator.forward(&z, Statistics::Running).unwrap();
+    assert_eq!(x.dims(), [3, 3, 24, 24]);
+    assert!(difference(&values(&service::generate(&networks.generator, &z).unwrap()), &values(&x)) < 1e-5);
+    let mapped = networks.mapping.forward(&x, Statistics::Running).unwrap();
+    assert!(difference(&values(&service::map(&networks.mapping, &x).unwrap()), &values(&mapped)) < 1e-5);
+    let solving = Solving::new(&networks.generator, &networks.mapping, None, &LossConfig::default()).unwrap();
+    let targets = solving.targets(&random(&[1, 3, 32, 32], 4), false).unwrap();
+    let found = solving.run(&values(&z), &targets, &[0; 3], false).unwrap();
+    assert_eq!((found.x.dims(), found.reconstruction.dims()), (&[3, 3, 24, 24][..], &[3, 3, 32, 32][..]));
+    assert!(difference(&values(&found.x), &values(&x)) < 1e-5);
 }
 
 #[test]

@@ -1,8 +1,10 @@
 //! Running a graph's nodes on a processor.
 
+mod apply;
 pub mod convolution;
 pub mod elementwise;
 pub mod geometry;
+pub mod nodes;
 pub mod pack;
 mod weight_gradient;
 mod winograd;

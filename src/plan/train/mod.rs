@@ -15,7 +15,10 @@ mod tests;
 
 use super::build;
 use super::graph::{Conv, Graph, Place};
+use crate::nets::generator::MAPS_AT_ONCE;
+use crate::nets::in_parts::InParts;
 use crate::nets::{ConvBlock, Critic, Generator, Mapping, Statistics, TrainingLayer};
+use crate::ops::cpu;
 use crate::{Error, Result};
 use candle_core::Tensor;
 use network::Network;
@@ -31,6 +34,14 @@ pub trait Trainable {
 
     /// The graph, with the convolutions of these layers in their order.
     fn graph(&self, layers: &[TrainingLayer]) -> Option<Graph>;
+
+    /// What comes before the graph and is computed by operations.
+    ///
+    /// # Errors
+    /// When the input does not fit.
+    fn before(&self, x: &Tensor) -> Result<Tensor> {
+        Ok(x.clone())
+    }
 
     /// The network by its operations, in the statistics of the batch.
     ///
@@ -65,7 +76,11 @@ fn chain(layers: &[TrainingLayer], channels: usize, size: (usize, usize)) -> Opt
 
 impl Trainable for Generator {
     fn training_layers(&self) -> Result<Option<Vec<TrainingLayer>>> {
-        Ok(self.blocks().and_then(layers))
+        match self.blocks() {
+            Some(blocks) => Ok(layers(blocks)),
+            // Others than DCGAN's do not learn.
+            None => Ok(self.convolutions().map(|_| Vec::new())),
+        }
     }
 
     fn graph(&self, layers: &[TrainingLayer]) -> Option<Graph> {
@@ -80,16 +95,13 @@ impl Trainable for Generator {
 
 impl Trainable for Mapping {
     fn training_layers(&self) -> Result<Option<Vec<TrainingLayer>>> {
-        if self.sampler().is_some() {
-            return Ok(None);
-        }
         let (scales, head) = self.layers();
         Ok(layers(scales.iter().chain([head])))
     }
 
     fn graph(&self, layers: &[TrainingLayer]) -> Option<Graph> {
         if layers.is_empty() {
-            return build::mapping(self);
+            return build::mapping(self, true);
         }
         let mut graph = Graph::default();
         let (maps, x) = build::add_pyramid(&mut graph, self)?;
@@ -97,6 +109,11 @@ impl Trainable for Mapping {
         let y = build::add_mapping(&mut graph, self, layers.iter().map(conv_of).collect(), &maps, x)?;
         graph.results = vec![y];
         Some(graph)
+    }
+
+    /// The sampler, which is fitted with T.
+    fn before(&self, x: &Tensor) -> Result<Tensor> {
+        self.sampler().map_or_else(|| Ok(x.clone()), |sampler| sampler.forward(x))
     }
 
     fn by_operations(&self, x: &Tensor) -> Result<Tensor> {
@@ -128,11 +145,16 @@ pub struct Training {
 impl Training {
     /// The network's output for `x` in the statistics of the batch, which also move the running ones; always the same
     /// network. The pictures come in `parts` of equal size, one after the other, each of which is normalised by its own
-    /// statistics.
+    /// statistics. A network that does not learn computes so many pictures at once as its maps leave room for.
     ///
     /// # Errors
     /// When the input does not fit the network, or has no such parts.
     pub fn forward(&self, network: &impl Trainable, x: &Tensor, parts: usize) -> Result<Tensor> {
+        self.forward_within(network, x, parts, MAPS_AT_ONCE)
+    }
+
+    /// As [`Training::forward`], with room for so many values of maps.
+    fn forward_within(&self, network: &impl Trainable, x: &Tensor, parts: usize, room: usize) -> Result<Tensor> {
         let count = x.dim(0)?;
         if parts == 0 || count == 0 || !count.is_multiple_of(parts) {
             return Err(Error::new(format!("{count} pictures cannot be split into {parts} equal parts.")));
@@ -145,10 +167,17 @@ impl Training {
             }),
             None => &None,
         };
-        if let (Some(planned), Some(layers)) = (planned, layers)
-            && let Some(output) = operation::apply(planned, &layers, x, parts)?
-        {
-            return Ok(output);
+        if let (Some(planned), Some(layers)) = (planned, layers) {
+            let x = network.before(x)?;
+            let at_once = (room / planned.floats().max(1)).max(1);
+            let output = if layers.is_empty() && count > at_once && cpu::ours(&[&x]) {
+                Some(in_parts(planned, &x, at_once)?)
+            } else {
+                operation::apply(planned, &layers, &x, parts)?
+            };
+            if let Some(output) = output {
+                return Ok(output);
+            }
         }
         if parts == 1 {
             return network.by_operations(x);
@@ -157,4 +186,15 @@ impl Training {
         let part = |part: usize| network.by_operations(&x.narrow(0, part * here, here)?);
         Ok(Tensor::cat(&(0..parts).map(part).collect::<Result<Vec<_>>>()?, 0)?)
     }
+}
+
+/// A network that does not learn, on some pictures after the other; no maps are kept in between.
+fn in_parts(planned: &Arc<Network>, x: &Tensor, at_once: usize) -> Result<Tensor> {
+    let [_, (c, h, w)] = planned.shapes();
+    let planned = planned.clone();
+    let draw = move |x: &Tensor| {
+        let drawn = operation::apply(&planned, &[], x, 1)?;
+        drawn.ok_or_else(|| Error::new("Some pictures do not fit the network that draws them."))
+    };
+    Ok(x.contiguous()?.apply_op1(InParts::new(draw, at_once, [c, h, w]))?)
 }

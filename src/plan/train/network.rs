@@ -1,8 +1,8 @@
 //! A graph whose convolutions learn, forward and backward.
 
 use super::super::cpu::elementwise::{self, Source, Target};
-use super::super::cpu::{Convolution, Finish, Floats, Kernels, Output, Way, WeightGradient, kernels};
-use super::super::graph::{Conv, Graph, Loss, MapShape, Node, Place, Resample};
+use super::super::cpu::{Convolution, Finish, Floats, Kernels, Output, Way, WeightGradient, kernels, nodes};
+use super::super::graph::{Conv, Graph, Loss, MapShape, Node, Place};
 use super::super::layout::{LANES, Layout};
 use super::super::memory::{Kind, Memory, Writer};
 use super::super::run::{backward_finish, bias, finishes, padded, values};
@@ -45,9 +45,11 @@ impl Network {
     pub fn new(graph: Graph, norms: Vec<bool>) -> Option<Self> {
         let (mut graph, kernels) = (graph, kernels());
         let (result, input) = (*graph.results.first()?, graph.input?);
-        // The gradient from outside comes first, as that of a loss does. All values are kept for the backward pass.
+        // The gradient from outside comes first, as that of a loss does. Convolutions that learn look at all values again.
         graph.losses = vec![Loss { place: result, compare: super::super::graph::Compare::L1, weight: 1.0 }];
-        graph.results = (0..graph.maps.len()).flat_map(|map| graph.places(map)).collect();
+        if !norms.is_empty() {
+            graph.results = (0..graph.maps.len()).flat_map(|map| graph.places(map)).collect();
+        }
         let layouts: Vec<Layout> = graph.maps.iter().map(Layout::new).collect();
         let mut learning = norms.iter().copied().enumerate();
         let layers = graph.nodes.iter().map(|node| {
@@ -79,6 +81,11 @@ impl Network {
     /// Channels, rows and columns of the input and of the result.
     pub fn shapes(&self) -> [(usize, usize, usize); 2] {
         [self.graph.input.unwrap_or(self.result), self.result].map(|place| self.graph.shape(place))
+    }
+
+    /// The floats that both passes of a picture take.
+    pub fn floats(&self) -> usize {
+        Memory::new(&self.graph, &self.layouts, true).floats()
     }
 
     /// Memory for so many pictures.
@@ -155,14 +162,9 @@ impl Network {
                 work.layers[*index] = layer;
             }
             (Node::Conv { .. }, None) => {}
-            (Node::Resample { how, from, .. }, _) => {
-                let from = self.source(work, Kind::Values, *from);
-                elementwise::resample(self.kernels, (*how, false), count, from, None, target(&mut map));
-            }
-            (Node::Add { terms, .. }, _) => {
-                let [a, b] = terms.map(|term| self.source(work, Kind::Values, term));
-                elementwise::add(self.kernels, count, a, Some(b), target(&mut map));
-            }
+            (_, _) => nodes::make(self.kernels, node, count, target(&mut map), &|place| {
+                self.source(work, Kind::Values, place)
+            }),
         }
         work.put(Kind::Values, to.map, map);
     }
@@ -234,8 +236,7 @@ impl Network {
                 Node::Conv { from, .. } => {
                     wanted[*from].contains(&true) || (parameters && matches!(layer, Some(Layer::Trained { .. })))
                 }
-                Node::Resample { from, .. } => wanted[from.map][from.group],
-                Node::Add { terms, .. } => terms.iter().any(|term| wanted[term.map][term.group]),
+                _ => node.inputs().iter().any(|place| wanted[place.map][place.group]),
             };
         }
         wanted
@@ -356,17 +357,14 @@ impl Network {
                     None => {}
                 }
             }
-            Node::Resample { how, from, .. } => {
-                self.pass(work, *from, (Writer::Node(index), finish[0]), |work, (target, count)| {
-                    let gradient = self.source(work, Kind::Gradient, to);
-                    let origin = (*how == Resample::MaxPool).then(|| self.source(work, Kind::Values, *from));
-                    elementwise::resample(self.kernels, (*how, true), count, gradient, origin, target);
-                });
-            }
-            Node::Add { terms, .. } => {
-                for (term, finish) in terms.iter().zip(finish).filter(|(term, _)| wanted[term.map][term.group]) {
-                    self.pass(work, *term, (Writer::Node(index), *finish), |work, (target, count)| {
-                        elementwise::add(self.kernels, count, self.source(work, Kind::Gradient, to), None, target);
+            _ => {
+                let inputs = node.inputs().iter().zip(finish).enumerate();
+                for (i, (place, finish)) in inputs.filter(|(_, (place, _))| wanted[place.map][place.group]) {
+                    self.pass(work, *place, (Writer::Node(index), *finish), |work, (target, count)| {
+                        let gradient = self.source(work, Kind::Gradient, to);
+                        nodes::unmake(self.kernels, (node, i), count, gradient, target, &|place| {
+                            self.source(work, Kind::Values, place)
+                        });
                     });
                 }
             }

@@ -3,7 +3,7 @@
 use super::*;
 use crate::nets::{CriticConfig, GeneratorConfig, MappingConfig, Params, Weights};
 use crate::ops::tests::{random, values};
-use crate::plan::tests::lively;
+use crate::plan::tests::{grown, lively, mixed, style};
 use candle_core::{Device, Tensor, Var};
 use std::collections::BTreeMap;
 
@@ -79,6 +79,37 @@ fn generators_agree_with_their_operations() {
         let weights = lively(&config, 3).weights().unwrap();
         for learns in [true, false] {
             compare(&weights, learns, &random(&[6, 10], 1), 1, |params| Generator::new(&config, params).unwrap());
+        }
+    }
+}
+
+#[test]
+fn mappings_of_larger_pictures_agree_with_their_operations() {
+    let config = MappingConfig { width: 5, inputs: 3, outputs: 1, size: 32, skip: false, source: 48 };
+    let mut weights = lively(&config, 2).weights().unwrap();
+    for (axis, values) in [("rows", [0.9f32, 0.1]), ("columns", [1.1, -0.1])] {
+        weights.insert(format!("sampler.{axis}"), Tensor::new(&values, &Device::Cpu).unwrap());
+    }
+    for learns in [true, false] {
+        compare(&weights, learns, &random(&[3, 3, 48, 48], 1), 1, |params| Mapping::new(&config, params).unwrap());
+    }
+}
+
+#[test]
+fn imported_generators_agree_with_their_operations() {
+    for (layers, latent) in [(grown(), 9), (mixed(), 5), (style(true), 6)] {
+        let config = GeneratorConfig::of_layers(latent, layers).unwrap();
+        let weights = lively(&config, 3).weights().unwrap();
+        let z = random(&[5, latent], 1);
+        compare(&weights, false, &z, 1, |params| Generator::new(&config, params).unwrap());
+        // So large that two are computed at once.
+        let generator = Generator::new(&config, &Params::frozen(weights)).unwrap();
+        let training = Training::default();
+        let wanted = pass(&Params::frozen(Weights::default()), &z, |z| training.forward(&generator, z, 1));
+        let room = 2 * training.network.get().and_then(|network| Some(network.as_ref()?.floats())).unwrap();
+        let found = pass(&Params::frozen(Weights::default()), &z, |z| training.forward_within(&generator, z, 1, room));
+        for (name, wanted) in &wanted {
+            assert!(difference(&found[name], wanted) < 1e-6, "{name}");
         }
     }
 }

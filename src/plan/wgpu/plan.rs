@@ -7,7 +7,7 @@ use super::layout::View;
 use super::programs::Program;
 use crate::gpu::wgpu;
 use crate::ops::Activation;
-use crate::plan::graph::{Compare, Conv, Graph, Node, Place, Resample};
+use crate::plan::graph::{Apply, Compare, Conv, Graph, Node, Place, Resample};
 use crate::plan::layout::Layout;
 use crate::plan::memory::{Kind, Memory, Writer, writers};
 use crate::{Error, Result};
@@ -47,6 +47,10 @@ impl Plan {
     }
 
     fn build(gpu: Arc<Gpu>, graph: Graph, capacity: usize) -> Result<Self> {
+        // Said before memory is taken for maps, which may be large.
+        if let Some(what) = graph.nodes.iter().find_map(|node| node.applied()) {
+            return Err(unknown(what));
+        }
         // The lives of the maps are those on the processor; their sizes are our own.
         let layouts: Vec<Layout> = graph.maps.iter().map(Layout::new).collect();
         let memory = Memory::new(&graph, &layouts, true);
@@ -250,6 +254,7 @@ impl Plan {
                 let buffers = [values(a.map), values(b.map), &self.idle, values(to.map)];
                 vec![self.elementwise("add", (*a, Some(*b), to), 0, finish, &buffers)?]
             }
+            Node::Apply { what, .. } => return Err(unknown(what)),
         })
     }
 
@@ -298,6 +303,7 @@ impl Plan {
                 };
                 terms.iter().map(back).collect::<Result<_>>()?
             }
+            Node::Apply { what, .. } => return Err(unknown(what)),
         })
     }
 
@@ -340,6 +346,19 @@ impl Plan {
             view.lanes.chunks_exact(4).map(|lanes| [0, 1, 2, 3].map(|i| bias(&lanes[i]))).collect();
         Ok(blocks.repeat(planned.flattened))
     }
+}
+
+/// Why a graph with such a step is left to the processor.
+fn unknown(what: &Apply) -> Error {
+    let what = match what {
+        Apply::PixelNorm(_) => "pixel normalisation",
+        Apply::Sample(_) => "a generator of another size than the mapping's",
+        Apply::Spread(_) | Apply::Square | Apply::InverseRoot(_) => "StyleGAN2",
+        Apply::Scale { .. } | Apply::Uniform | Apply::Reshape | Apply::Shuffle(_) => {
+            "a layer of the imported generator"
+        }
+    };
+    Error::new(format!("The graphics processor does not know {what}, which only the CPU computes; use --device cpu."))
 }
 
 /// Invocations that share a picture of a place in its part of the loss.

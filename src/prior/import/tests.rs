@@ -108,7 +108,7 @@ fn upsampling_is_folded_into_the_convolution_behind_it() {
         let (config, weights) = resolve(&description, &start.finish()).unwrap();
         let z = codes(2, 5);
         let generator = Generator::new(&config, &Params::frozen(weights.clone())).unwrap();
-        assert_eq!(generator.blocks().map(|blocks| blocks.len()), Some(2), "kernel {kernel}");
+        assert_eq!(generator.convolutions().map(|all| all.len()), Some(2), "kernel {kernel}");
         let unfolded = Generator::new(&config, &Params::trainable(&weights).unwrap()).unwrap();
         let wanted = unfolded.forward(&z, Statistics::Running).unwrap();
         let difference = largest_difference(&generator.forward(&z, Statistics::Running).unwrap(), &wanted);
