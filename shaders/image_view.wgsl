@@ -5,6 +5,9 @@
 // 0: a alone, 1: signed difference, 2: heat of the difference, 3: a left of the divider, b right of it.
 override MODE: u32 = 0u;
 
+// Samples along an axis of a screen pixel.
+const MOST_SAMPLES: f32 = 16.0;
+
 struct View {
     // Left, top, width and height of the view on the screen, in pixels.
     rectangle: vec4<f32>,
@@ -43,13 +46,27 @@ fn vertex(@builtin(vertex_index) index: u32) -> @builtin(position) vec4<f32> {
 
 // The picture at `uv` in [0, 1]: bilinear between texel centres, where visible pixels narrow the blend to one screen
 // pixel at their edges.
-fn sample_picture(picture: texture_2d<f32>, uv: vec2<f32>) -> vec3<f32> {
-    let size = vec2<f32>(textureDimensions(picture));
+fn sample_at(picture: texture_2d<f32>, uv: vec2<f32>, size: vec2<f32>) -> vec3<f32> {
     let at = uv * size - 0.5;
     let base = floor(at);
     let pixels_per_texel = select(max(view.rectangle.zw / size, vec2<f32>(1.0)), vec2<f32>(1.0), view.smooth_pixels > 0.5);
     let between = clamp((at - base - 0.5) * pixels_per_texel + 0.5, vec2<f32>(0.0), vec2<f32>(1.0));
     return textureSampleLevel(picture, bilinear, (base + between + 0.5) / size, 0.0).rgb;
+}
+
+// The picture at `uv`; where it has several texels for a screen pixel, the mean of samples all over that, two texels
+// apart at most, so that nothing is skipped.
+fn sample_picture(picture: texture_2d<f32>, uv: vec2<f32>) -> vec3<f32> {
+    let size = vec2<f32>(textureDimensions(picture));
+    let counts = clamp(ceil(size / (2.0 * view.rectangle.zw) - 0.05), vec2<f32>(1.0), vec2<f32>(MOST_SAMPLES));
+    var sum = vec3<f32>(0.0);
+    for (var y = 0.0; y < counts.y; y += 1.0) {
+        for (var x = 0.0; x < counts.x; x += 1.0) {
+            let within = (vec2<f32>(x, y) + 0.5) / counts - 0.5;
+            sum += sample_at(picture, uv + within / view.rectangle.zw, size);
+        }
+    }
+    return sum / (counts.x * counts.y);
 }
 
 // Rec. 601 luma, as the program makes grey of colour.

@@ -421,18 +421,21 @@ impl eframe::App for Pair {
 
 #[test]
 fn the_shader_draws_what_the_cpu_computes() {
-    let noise = |seed: u32| {
+    let noise = |(width, height): (usize, usize), seed: u32| {
         let mut state = seed;
         let mut byte = || {
             state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
             (state >> 24) as u8
         };
-        let rgba = (0..4 * 12 * 10).map(|i| if i % 4 == 3 { 255 } else { byte() }).collect();
-        Arc::new(Picture::new(12, 10, rgba).unwrap())
+        let rgba = (0..4 * width * height).map(|i| if i % 4 == 3 { 255 } else { byte() }).collect();
+        Arc::new(Picture::new(width, height, rgba).unwrap())
     };
-    let pictures = [noise(1), noise(2)];
+    // Smaller than the view, and larger.
+    let small = [noise((12, 10), 1), noise((12, 10), 2)];
+    let large = [noise((500, 300), 3), noise((12, 10), 2)];
     let modes = [Mode::Picture, Mode::Difference { gain: 1.5 }, Mode::Heat { gain: 0.8 }, Mode::Split { at: 0.37 }];
-    for (mode, smooth) in modes.into_iter().flat_map(|mode| [(mode, true), (mode, false)]) {
+    let ways = modes.into_iter().flat_map(|mode| [(mode, true, &small), (mode, false, &small), (mode, true, &large)]);
+    for (mode, smooth, pictures) in ways {
         let look = Look { mode, smooth, radius: 5.0, ..Look::default() };
         let expected = gpu::render(&look, &pictures[0], &pictures[1], 96, 80, 1.0);
         let pictures = pictures.clone();

@@ -5,6 +5,9 @@ use crate::Picture;
 
 type Colour = [f32; 3];
 
+/// Samples along an axis of a screen pixel, at most.
+const MOST_SAMPLES: f32 = 16.0;
+
 /// What the shader draws for `a` (and `b`) in a view of `width` x `height` screen pixels, corners transparent.
 pub fn render(look: &Look, a: &Picture, b: &Picture, width: usize, height: usize, pixels_per_point: f32) -> Picture {
     let mut picture = Picture::filled(width, height, [0; 4]);
@@ -63,7 +66,20 @@ fn texel(picture: &Picture, x: i32, y: i32) -> Colour {
     mix([1.0; 3], unit(value), f32::from(value[3]) / 255.0)
 }
 
+/// Where the picture has several texels for a screen pixel, the mean of samples all over that.
 fn sample(picture: &Picture, at: [f32; 2], size: [f32; 2], smooth: bool) -> Colour {
+    let texels = [picture.width() as f32, picture.height() as f32];
+    let counts = [0, 1].map(|axis| (texels[axis] / (2.0 * size[axis]) - 0.05).ceil().clamp(1.0, MOST_SAMPLES) as usize);
+    let mut sum = [0.0; 3];
+    for (y, x) in (0..counts[1]).flat_map(|y| (0..counts[0]).map(move |x| (y, x))) {
+        let within = |i: usize, axis: usize| at[axis] + (i as f32 + 0.5) / counts[axis] as f32 - 0.5;
+        let one = sample_at(picture, [within(x, 0), within(y, 1)], size, smooth);
+        sum = [0, 1, 2].map(|c| sum[c] + one[c]);
+    }
+    sum.map(|value| value / (counts[0] * counts[1]) as f32)
+}
+
+fn sample_at(picture: &Picture, at: [f32; 2], size: [f32; 2], smooth: bool) -> Colour {
     let texels = [picture.width() as f32, picture.height() as f32];
     let mut base = [0; 2];
     let mut between = [0.0; 2];
@@ -121,6 +137,18 @@ mod tests {
         let drawn = render(&look, &black, &white, 40, 40, 1.0);
         assert_eq!(drawn.pixel(5, 20), Some([0, 0, 0, 255]));
         assert_eq!(drawn.pixel(15, 20), Some([255; 4]));
+    }
+
+    #[test]
+    fn nothing_of_a_large_picture_is_skipped() {
+        // Lines of one pixel, eight pixels apart, in an eighth of the size: each pixel has its share of a line.
+        let rgba = (0..64 * 64).flat_map(|i| if i % 8 == 3 { [0, 0, 0, 255] } else { [255; 4] }).collect();
+        let lines = Picture::new(64, 64, rgba).unwrap();
+        let drawn = render(&Look::default(), &lines, &lines, 8, 8, 1.0);
+        for x in 0..8 {
+            let [value, ..] = drawn.pixel(x, 4).unwrap();
+            assert!(value.abs_diff(223) < 3, "{value} at {x}");
+        }
     }
 
     #[test]
