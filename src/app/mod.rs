@@ -7,6 +7,7 @@ pub mod desktop;
 pub mod new_model;
 mod panels;
 mod report;
+pub mod search_view;
 mod start;
 pub mod state;
 pub mod theme;
