@@ -1,8 +1,17 @@
+use super::judge::{HeldOutWatch, SampleWatch, Watched};
 use super::*;
-use crate::model_file::Model;
-use crate::nets::Weights;
+use crate::data::Images;
+use crate::model_file::{LossConfig, Model};
+use crate::nam::train::{Given, Trainer, VaeNamSettings, VaeNamTrainer};
+use crate::nets::weights::normal_values;
+use crate::nets::{EncoderConfig, Generator, GeneratorConfig, MappingConfig, Weights};
+use crate::plan::tests::lively;
+use crate::prior;
 use candle_core::{DType, Device, Tensor};
+use rand::SeedableRng;
+use rand::rngs::StdRng;
 use std::path::Path;
+use std::sync::Arc;
 
 fn always(_: usize, _: usize) -> bool {
     true
@@ -144,4 +153,100 @@ fn pictures_are_shown_as_the_networks_will_see_them() {
     assert!(x.iter().chain(&y).all(|picture| (picture.width(), picture.height()) == (32, 32)));
     let is_grey = |p: &crate::Picture| p.rgba().chunks_exact(4).all(|p| p[0] == p[1] && p[1] == p[2]);
     assert!(y.iter().all(is_grey) && !x.iter().any(is_grey));
+}
+
+/// Blobs at places and in colours of their own, `[count, 3, 32, 32]`; those of other seeds are others of the same kind.
+fn blobs(count: usize, seed: u64) -> Images {
+    let random = normal_values(&mut StdRng::seed_from_u64(seed), 5 * count, 0.0, 1.0);
+    let mut values = Vec::new();
+    for own in random.chunks_exact(5) {
+        for (channel, row, column) in (0..3 * 32 * 32).map(|i| (i / 1024, i / 32 % 32, i % 32)) {
+            let (dy, dx) = (row as f32 / 6.0 - 2.6 - 0.8 * own[0], column as f32 / 6.0 - 2.6 - 0.8 * own[1]);
+            values.push((-(dx * dx + dy * dy)).exp() * (1.0 + 0.5 * own[2 + channel]) - 0.5);
+        }
+    }
+    Images::from_tensor(&Tensor::from_vec(values, (count, 3, 32, 32), &Device::Cpu).unwrap()).unwrap()
+}
+
+/// Pictures that have nothing in common with one another.
+fn noise(count: usize, seed: u64) -> Images {
+    let values = normal_values(&mut StdRng::seed_from_u64(seed), count * 3 * 32 * 32, 0.0, 0.6);
+    Images::from_tensor(&Tensor::from_vec(values, (count, 3, 32, 32), &Device::Cpu).unwrap()).unwrap()
+}
+
+/// The warnings of a VAE-NAM training, looked at ten times.
+fn warnings(images: Images, held: &Images, beta: f64) -> Vec<Warning> {
+    let config = GeneratorConfig { latent: 8, width: 4, size: 32, ..GeneratorConfig::default() };
+    let generator = Generator::new(&config, &lively(&config, 1)).unwrap();
+    let given = Given { generator: Arc::new(generator), images, perceptual: None };
+    let settings = VaeNamSettings {
+        steps: 200,
+        batch: 6,
+        beta,
+        warm_up_epochs: 0,
+        warm_up_steps: 10,
+        shift: 0,
+        mapping: MappingConfig { width: 6, size: 32, ..MappingConfig::default() },
+        encoder: EncoderConfig { latent: 8, width: 8, channels: 3, size: 32 },
+        loss: LossConfig::default(),
+        ..VaeNamSettings::default()
+    };
+    let mut trainer = VaeNamTrainer::new(settings, given, &Device::Cpu).unwrap();
+    let (mut watch, mut all) = (HeldOutWatch::default(), Vec::new());
+    for look in 1..=10 {
+        for _ in 0..20 {
+            trainer.step().unwrap();
+        }
+        let found = Watched::find(trainer.networks().unwrap(), held, &Device::Cpu, 1).unwrap();
+        println!("held-out loss {}, own share {}", found.loss, found.own_share);
+        all.extend(watch.loss(found.loss));
+        all.extend(found.warning().filter(|_| look >= 4));
+    }
+    all
+}
+
+#[test]
+fn trainings_that_go_wrong_are_warned_of_and_a_healthy_one_is_not() {
+    assert_eq!(warnings(blobs(60, 1), &blobs(8, 2), 1e-4), []);
+    let learned_by_heart = warnings(noise(6, 1), &noise(8, 2), 0.0);
+    assert!(learned_by_heart.contains(&Warning::Overfitted), "{learned_by_heart:?}");
+    // The divergence outweighs everything: the posterior is the prior, whatever y is.
+    let collapsed = warnings(blobs(60, 1), &blobs(8, 2), 30.0);
+    assert!(collapsed.contains(&Warning::IgnoresY) && !collapsed.contains(&Warning::Overfitted), "{collapsed:?}");
+}
+
+#[test]
+fn a_generator_that_collapses_is_warned_of_and_a_healthy_one_is_not() {
+    let folder = tempfile::tempdir().unwrap();
+    write_pictures(folder.path(), 32, true);
+    let open = |i: usize| crate::data::load_picture(folder.path().join(format!("{i}.png"))).unwrap();
+    let preparation = crate::data::Preparation { size: 32, ..Default::default() };
+    let pictures: Vec<_> = (0..32).map(|i| crate::data::prepare(&open(i), &preparation)).collect();
+    let images = Images::from_pictures(&pictures, 3).unwrap();
+    // The divergence of a VAE outweighs everything: what it draws is the mean of all pictures.
+    for (kl, wanted) in [(1e-4, None), (10.0, Some(Warning::Collapsed))] {
+        let settings = prior::Settings {
+            method: prior::Method::Vae,
+            generator: GeneratorConfig { latent: 16, width: 8, size: 32, ..GeneratorConfig::default() },
+            critic_width: 8,
+            batch: 8,
+            steps: 150,
+            learning_rate: 0.002,
+            second_learning_rate: 0.002,
+            average: 0.9,
+            kl,
+            ..prior::Settings::default()
+        };
+        let mut trainer = prior::Trainer::new(settings, images.clone(), &Device::Cpu).unwrap();
+        let mut watch = SampleWatch::new(&pictures[..16]);
+        let mut last = None;
+        for step in 1..=150 {
+            trainer.step().unwrap();
+            if step % 30 == 0 {
+                last = watch.look(&trainer.samples(16).unwrap(), step >= 60);
+                assert!(last.is_none() || wanted.is_some(), "a healthy training was warned of at step {step}");
+            }
+        }
+        assert_eq!(last, wanted);
+    }
 }
