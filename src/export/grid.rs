@@ -95,7 +95,7 @@ pub fn grid(grid: &Grid) -> Picture {
 
 /// A picture at `side` pixels, contained in the square; its own pixels are copied where they fit a whole number of times,
 /// so that small pictures stay exact.
-fn scaled(picture: &Picture, side: usize) -> Picture {
+pub fn scaled(picture: &Picture, side: usize) -> Picture {
     let (width, height) = (picture.width(), picture.height());
     if width != height || !side.is_multiple_of(width) {
         return fit(picture, side, Fit::Contain);

@@ -4,5 +4,5 @@ mod grid;
 mod png_file;
 mod text;
 
-pub use grid::{Cell, Grid, grid};
+pub use grid::{Cell, Grid, grid, scaled};
 pub use png_file::{encode_png, png_texts, write_png, write_png_with};

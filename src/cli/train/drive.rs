@@ -2,9 +2,11 @@
 //! loses nothing.
 
 use super::files::Files;
-use crate::cli::{interrupt, output, progress::Progress, sheet};
+use crate::cli::{interrupt, options::Json, output, progress::Progress, sheet};
 use crate::{Error, Picture, Result};
 use clap::Args;
+use serde::Serialize;
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Instant;
 
@@ -114,6 +116,47 @@ pub fn drive(run: &mut dyn Run, what: &str, files: &Files, schedule: Schedule) -
     let took = output::duration(seconds);
     output::note(&format!("Stopped after {step} of {steps} steps ({took}); --resume goes on from there."));
     Ok((false, seconds))
+}
+
+/// What a training has come to: what the result is called in words and in the report, its steps and seconds, and what was
+/// measured of it, under a heading of its own.
+pub struct Told<'a> {
+    pub what: &'a str,
+    pub key: &'a str,
+    pub steps: usize,
+    pub seconds: f64,
+    pub measured: Option<(&'a str, BTreeMap<String, f64>)>,
+}
+
+impl Told<'_> {
+    /// Says it, and reports it.
+    ///
+    /// # Errors
+    /// When the disk refuses, or standard output is gone.
+    pub fn tell(self, files: &Files, json: &Json) -> Result<()> {
+        let Self { what, key, steps, seconds, measured } = self;
+        let (out, took) = (files.out().display(), output::duration(seconds));
+        json.say(&format!("{out}: a {what}, trained for {steps} steps in {took}."))?;
+        let mut report = serde_json::Map::new();
+        report.insert(key.to_owned(), serde_json::json!(files.out()));
+        report.insert("steps".to_owned(), steps.into());
+        report.insert("seconds".to_owned(), seconds.into());
+        if let Some((heading, measured)) = measured {
+            for (name, value) in &measured {
+                json.say(&format!("  {name}: {value:.3}"))?;
+            }
+            report.insert(heading.to_owned(), serde_json::json!(measured));
+        }
+        json.write(&report.into())
+    }
+}
+
+/// Settings for the manifest, but for those of these names.
+pub fn settings_of(settings: &impl Serialize, without: &[&str]) -> BTreeMap<String, String> {
+    let json = serde_json::to_value(settings).unwrap_or_default();
+    let rest = json.as_object().into_iter().flatten().filter(|(key, _)| !without.contains(&key.as_str()));
+    let text = |value: &serde_json::Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+    rest.map(|(key, value)| (key.clone(), text(value))).collect()
 }
 
 /// Refuses a learning rate that is none.

@@ -1,11 +1,10 @@
 //! `counterpart train judge`: the classifier or the regressor that `evaluate` measures translated images with.
 
-use super::drive::{Run, Schedule, at_least_one, check_rate, drive};
+use super::drive::{Run, Schedule, Told, at_least_one, check_rate, drive, settings_of};
 use super::files::Files;
 use super::images::{CropChoice, FitChoice, MARGIN};
 use crate::cli::labelled::Labelled;
 use crate::cli::options::{Compute, Json, Seed};
-use crate::cli::output;
 use crate::data::pictures_of;
 use crate::data::{Preparation, Treatment};
 use crate::evaluate::{JudgeSettings, JudgeTrainer, accuracy, angle_residual};
@@ -14,7 +13,6 @@ use crate::nets::{JudgeConfig, Verdict};
 use crate::{Error, Picture, Result};
 use candle_core::Device;
 use clap::{Args, ValueEnum};
-use serde_json::json;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -149,15 +147,11 @@ impl TrainJudge {
         let (schedule, json) = (self.schedule, self.json);
         let mut run = JudgeRun { trainer, test, title, count, preparation: how, device };
         let (finished, seconds) = drive(&mut run, &format!("Training on {count} images"), &files, schedule)?;
-        if finished {
-            let quality = run.quality()?;
-            json.say(&format!("{}: a judge, trained in {}.", files.out().display(), output::duration(seconds)))?;
-            for (name, value) in &quality {
-                json.say(&format!("  {name}: {value:.2}"))?;
-            }
-            json.write(&json!({ "judge": files.out(), "seconds": seconds, "test": quality }))?;
+        if !finished {
+            return Ok(());
         }
-        Ok(())
+        let (steps, measured) = (run.step_count(), Some(("test", run.quality()?)));
+        Told { what: "judge", key: "judge", steps, seconds, measured }.tell(&files, &json)
     }
 }
 
@@ -224,9 +218,6 @@ impl Run for JudgeRun {
 
     fn save(&self, path: &Path, seconds: f64) -> Result<()> {
         let settings = self.trainer.settings();
-        let json = serde_json::to_value(settings).unwrap_or_default();
-        let known = ["judge", "batch", "steps", "seed"];
-        let rest = json.as_object().into_iter().flatten().filter(|(key, _)| !known.contains(&key.as_str()));
         let record = TrainingRecord {
             stage: "judge".into(),
             method: "supervised".into(),
@@ -237,7 +228,7 @@ impl Run for JudgeRun {
             batch: settings.batch,
             seconds,
             program: env!("CARGO_PKG_VERSION").into(),
-            settings: rest.map(|(key, value)| (key.clone(), value.to_string())).collect(),
+            settings: settings_of(settings, &["judge", "batch", "steps", "seed"]),
             quality: self.quality()?,
         };
         let about = About { training: vec![record], preparation: self.preparation.clone(), licence: String::new() };

@@ -4,7 +4,7 @@ use super::drive::{Run, at_least_one, check_rate, drive};
 use super::files::Files;
 use super::images::Prepared;
 use super::mapping_settings::MappingSettings;
-use super::options::TrainingOptions;
+use super::options::{Names, TrainingOptions};
 use crate::cli::progress::Progress;
 use crate::cli::{interrupt, loss, output};
 use crate::data::pictures_of;
@@ -62,6 +62,8 @@ pub struct TrainMapping {
     #[command(flatten)]
     common: TrainingOptions,
     #[command(flatten)]
+    names: Names,
+    #[command(flatten)]
     model: ModelOptions,
 }
 
@@ -69,15 +71,6 @@ pub struct TrainMapping {
 #[derive(Args, Debug)]
 #[command(next_help_heading = "Result")]
 struct ModelOptions {
-    /// What the model is called
-    #[arg(long, value_name = "TEXT", default_value = "Untitled")]
-    title: String,
-    /// What the generator draws
-    #[arg(long, value_name = "TEXT", default_value = "X")]
-    domain_x: String,
-    /// What a person gives
-    #[arg(long, value_name = "TEXT", default_value = "Y")]
-    domain_y: String,
     /// Images that training does not see; their losses tell how well an image belongs to Y
     #[arg(long, value_name = "N", default_value_t = 128, value_parser = at_least_one)]
     held_out: usize,
@@ -274,9 +267,6 @@ impl Run for MappingRun {
         for (y, found) in parts {
             for images in [&y, &found.reconstruction, &found.x] {
                 let mut row = pictures_of(images)?;
-                // What G draws may be larger than the images of Y.
-                let side = self.held.size();
-                row.iter_mut().for_each(|cell| *cell = crate::data::fit(cell, side, crate::data::Fit::Contain));
                 // Rows stay rows when there are fewer images than columns.
                 let (width, height) = row.first().map_or((1, 1), |first| (first.width(), first.height()));
                 row.resize_with(COLUMNS, || Picture::filled(width, height, [255; 4]));
@@ -336,7 +326,7 @@ impl MappingRun {
     }
 
     fn model(&self, seconds: f64, held_out: HeldOut) -> Result<Model> {
-        let about = &self.options.model;
+        let (about, names) = (&self.options.model, &self.options.names);
         let networks = self.trainer.networks()?;
         let mapping = Part {
             config: *networks.mapping.config(),
@@ -352,9 +342,9 @@ impl MappingRun {
         let (encoder, perceptual) = (encoder.as_ref(), self.perceptual.as_ref());
         let parts = Parts { prior: &self.prior, mapping: &mapping, encoder, perceptual };
         let mut manifest = Manifest {
-            title: about.title.clone(),
-            domain_x: about.domain_x.clone(),
-            domain_y: about.domain_y.clone(),
+            title: names.title.clone(),
+            domain_x: names.domain_x.clone(),
+            domain_y: names.domain_y.clone(),
             loss: networks.loss.clone(),
             y_kind: self.y_kind,
             preparation: self.preparation.clone(),

@@ -3,6 +3,7 @@
 
 use super::images::CropChoice;
 use super::mapping::YChoice;
+use super::options::{Names, ResultOptions};
 use crate::cli::options::{Compute, Json, Seed};
 use crate::cli::progress::Progress;
 use crate::cli::{interrupt, output, sheet};
@@ -26,6 +27,8 @@ const COLUMNS: usize = 8;
     after_help = "Beside M.safetensors stand M.samples.png, the newest pictures, and until the model is done the \
                         folder M.training, which --resume goes on from (the recipe comes from it)."
 )]
+#[command(mut_arg("out", |out| out.value_name("M.safetensors").help("Where the model goes")))]
+#[command(mut_arg("licence", |licence| licence.help("The licence of the pictures, for the manifest")))]
 pub struct TrainModel {
     /// Folders or files of pictures of X, what is to be found
     #[arg(long, value_name = "PATH", num_args = 1.., required_unless_present_any = ["prior", "resume"])]
@@ -56,7 +59,9 @@ pub struct TrainModel {
     #[arg(long, value_name = "N,N,N", value_delimiter = ',')]
     steps: Option<Vec<usize>>,
     #[command(flatten)]
-    result: ModelResult,
+    names: Names,
+    #[command(flatten)]
+    result: ResultOptions,
     #[command(flatten)]
     seed: Seed,
     #[command(flatten)]
@@ -65,37 +70,13 @@ pub struct TrainModel {
     json: Json,
 }
 
-/// What becomes of it.
-#[derive(Args, Debug)]
-#[command(next_help_heading = "Result")]
-struct ModelResult {
-    /// Where the model goes
-    #[arg(long, value_name = "M.safetensors")]
-    out: PathBuf,
-    /// Goes on with the training that was stopped or broke off
-    #[arg(long)]
-    resume: bool,
-    /// What the model is called
-    #[arg(long, value_name = "TEXT", default_value = "Untitled")]
-    title: String,
-    /// What the generator draws
-    #[arg(long, value_name = "TEXT", default_value = "X")]
-    domain_x: String,
-    /// What a person gives
-    #[arg(long, value_name = "TEXT", default_value = "Y")]
-    domain_y: String,
-    /// The licence of the pictures, for the manifest
-    #[arg(long, value_name = "TEXT", default_value = "")]
-    licence: String,
-}
-
 impl TrainModel {
     fn recipe(&self) -> Recipe {
-        let result = &self.result;
+        let Names { title, domain_x, domain_y } = &self.names;
         Recipe {
-            title: result.title.clone(),
-            domain_x: result.domain_x.clone(),
-            domain_y: result.domain_y.clone(),
+            title: title.clone(),
+            domain_x: domain_x.clone(),
+            domain_y: domain_y.clone(),
             prior: self.prior.clone().map_or_else(|| Prior::Train(self.x.clone()), Prior::File),
             y: self.y.clone(),
             y_kind: self.y_kind.into(),
@@ -103,7 +84,7 @@ impl TrainModel {
             size: self.size,
             thoroughness: if self.thorough { Thoroughness::Thorough } else { Thoroughness::Quick },
             crop: self.crop == CropChoice::Content,
-            licence: result.licence.clone(),
+            licence: self.result.licence.clone(),
             seed: self.seed.seed,
             steps: self.steps.as_ref().and_then(|steps| steps.clone().try_into().ok()),
         }
@@ -167,11 +148,16 @@ impl TrainModel {
 }
 
 fn open(recipe: Recipe, out: &Path, resume: bool, device: &Device) -> Result<Work> {
-    let progress: Mutex<Option<Progress>> = Mutex::new(None);
+    let progress: Mutex<Option<(usize, Progress)>> = Mutex::new(None);
     let go_on = |done: usize, all: usize| {
         if let Ok(mut progress) = progress.lock() {
-            let new = || Progress::new("Preparing pictures", "pictures", 0, all as u64);
-            progress.get_or_insert_with(new).at(done as u64, String::new);
+            // Y comes first, then X.
+            if progress.as_ref().is_none_or(|(of, _)| *of != all) {
+                *progress = Some((all, Progress::new("Preparing pictures", "pictures", 0, all as u64)));
+            }
+            if let Some((_, progress)) = &mut *progress {
+                progress.at(done as u64, String::new);
+            }
         }
         !interrupt::happened()
     };

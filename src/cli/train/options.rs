@@ -31,13 +31,28 @@ pub struct TrainingOptions {
 pub struct ResultOptions {
     /// Where the result goes
     #[arg(long, value_name = "OUT.safetensors")]
-    out: PathBuf,
-    /// Goes on from the checkpoint beside OUT
+    pub out: PathBuf,
+    /// Goes on with the training that was stopped or broke off, from what stands beside OUT
     #[arg(long)]
     pub resume: bool,
     /// The licence of the result, for the manifest
     #[arg(long, value_name = "TEXT", default_value = "")]
     pub licence: String,
+}
+
+/// What a model and its domains are called.
+#[derive(Args, Debug)]
+#[command(next_help_heading = "Result")]
+pub struct Names {
+    /// What the model is called
+    #[arg(long, value_name = "TEXT", default_value = "Untitled")]
+    pub title: String,
+    /// What the generator draws
+    #[arg(long, value_name = "TEXT", default_value = "X")]
+    pub domain_x: String,
+    /// What a person gives
+    #[arg(long, value_name = "TEXT", default_value = "Y")]
+    pub domain_y: String,
 }
 
 impl TrainingOptions {

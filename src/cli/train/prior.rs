@@ -1,16 +1,14 @@
 //! `counterpart train prior`: a generator of the domain X.
 
-use super::drive::{Run, at_least_one, check_rate, drive};
+use super::drive::{Run, Told, at_least_one, check_rate, drive, settings_of};
 use super::images::Prepared;
 use super::options::TrainingOptions;
-use crate::cli::output;
 use crate::data::{Augmentation, Images, Preparation, Treatment};
 use crate::model_file::{About, Part, Storage, TrainingRecord};
 use crate::nets::GeneratorConfig;
 use crate::prior::{Method, Settings, Trainer};
 use crate::{Error, Picture, Result};
 use clap::{Args, ValueEnum};
-use serde_json::json;
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -152,14 +150,11 @@ impl Prior {
         let mut run = PriorRun { trainer, images: images.len(), title, preparation, options: self };
         let schedule = run.options.common.schedule;
         let (finished, seconds) = drive(&mut run, &what, &files, schedule)?;
-        if finished {
-            let (out, took) = (files.out().display(), output::duration(seconds));
-            let steps = run.trainer.steps();
-            let json = &run.options.common.json;
-            json.say(&format!("{out}: a generator, trained for {steps} steps in {took}."))?;
-            json.write(&json!({ "generator": files.out(), "steps": steps, "seconds": seconds, "images": run.images }))?;
+        if !finished {
+            return Ok(());
         }
-        Ok(())
+        let told = Told { what: "generator", key: "generator", steps: run.trainer.steps(), seconds, measured: None };
+        told.tell(&files, &run.options.common.json)
     }
 }
 
@@ -194,15 +189,11 @@ impl Run for PriorRun {
 
     fn save(&self, path: &Path, seconds: f64) -> Result<()> {
         let settings = self.trainer.settings();
-        let text = |value: serde_json::Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-        let json = serde_json::to_value(settings).unwrap_or_default();
-        let rest = json.as_object().into_iter().flatten();
-        let known = ["method", "generator", "batch", "steps", "seed"];
-        let rest: BTreeMap<String, String> =
-            rest.filter(|(key, _)| !known.contains(&key.as_str())).map(|(k, v)| (k.clone(), text(v.clone()))).collect();
+        let mut rest = settings_of(settings, &["generator", "batch", "steps", "seed"]);
+        let method = rest.remove("method").unwrap_or_default();
         let record = TrainingRecord {
             stage: "prior".into(),
-            method: text(json["method"].clone()),
+            method,
             data: self.title.clone(),
             images: self.images,
             seed: settings.seed,

@@ -1,9 +1,8 @@
 //! `counterpart train student`: a small perceptual network that judges as a large one does, to travel in model files.
 
-use super::drive::{Run, at_least_one, check_rate, drive};
+use super::drive::{Run, Told, at_least_one, check_rate, drive};
 use super::images::Prepared;
 use super::options::TrainingOptions;
-use crate::cli::output;
 use crate::data::pictures_of;
 use crate::data::{Images, Preparation, Treatment};
 use crate::model_file::{About, Part, Storage, TrainingRecord};
@@ -13,7 +12,6 @@ use crate::nets::{Params, Perceptual, PerceptualConfig};
 use crate::{Error, Picture, Result};
 use candle_core::{D, Device, Tensor};
 use clap::Args;
-use serde_json::json;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -122,16 +120,12 @@ impl TrainStudent {
         let what = format!("Training on {count} images");
         let schedule = run.options.common.schedule;
         let (finished, seconds) = drive(&mut run, &what, &files, schedule)?;
-        if finished {
-            let out = files.out().display();
-            let (json, quality) = (&run.options.common.json, run.quality()?);
-            json.say(&format!("{out}: a perceptual student, trained in {}.", output::duration(seconds)))?;
-            for (name, value) in &quality {
-                json.say(&format!("  rank correlation with the teacher, {name}: {value:.3}"))?;
-            }
-            json.write(&json!({ "student": files.out(), "seconds": seconds, "rank_correlation": quality }))?;
+        if !finished {
+            return Ok(());
         }
-        Ok(())
+        let (steps, measured) = (run.step_count(), Some(("rank_correlation", run.quality()?)));
+        let told = Told { what: "perceptual student", key: "student", steps, seconds, measured };
+        told.tell(&files, &run.options.common.json)
     }
 }
 
