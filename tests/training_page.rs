@@ -284,6 +284,7 @@ fn all_of_the_page_can_be_reached_by_keyboard() {
         "Size: 64 pixels",
         "Time: Thorough",
         "Cut to content",
+        "Facing: Left",
         "Training seed 1",
         "Title",
         "Licence",

@@ -184,11 +184,12 @@ impl NewModel {
 
     /// What a look at a domain depends on: the recipe without all the rest. `None` when there is nothing to look at.
     pub fn glance(&self, domain: Domain) -> Option<Recipe> {
-        let Recipe { prior, y, y_kind, drawings, size, crop, .. } = self.recipe.clone();
+        let Recipe { prior, y, y_kind, drawings, size, crop, facing, .. } = self.recipe.clone();
         match (domain, prior) {
             (Domain::X, Prior::File(_)) => None,
             (Domain::X, Prior::Train(folders)) => {
-                (!folders.is_empty()).then(|| Recipe { prior: Prior::Train(folders), size, crop, ..Recipe::default() })
+                let prior = Prior::Train(folders.clone());
+                (!folders.is_empty()).then(|| Recipe { prior, size, crop, facing, ..Recipe::default() })
             }
             (Domain::Y, _) if y.is_empty() => None,
             (Domain::Y, prior) => {
@@ -197,7 +198,7 @@ impl NewModel {
                     Prior::File(path) if !path.as_os_str().is_empty() => Prior::File(path),
                     _ => Prior::Train(Vec::new()),
                 };
-                Some(Recipe { prior, y, y_kind, drawings, size, crop, ..Recipe::default() })
+                Some(Recipe { prior, y, y_kind, drawings, size, crop, facing, ..Recipe::default() })
             }
         }
     }
@@ -300,6 +301,7 @@ fn title_of(recipe: &Recipe) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::data::Facing;
 
     #[test]
     fn drops_fill_x_then_y_and_name_them() {
@@ -339,6 +341,9 @@ mod tests {
         page.recipe.title.push('!');
         page.use_pictures(Domain::X, vec!["/data/shoes".into()]);
         assert_eq!(page.glance(Domain::Y), before);
+        page.recipe.facing = Facing::Left;
+        assert_ne!(page.glance(Domain::Y), before);
+        page.recipe.facing = Facing::AsIs;
         page.recipe.size = 32;
         assert_ne!(page.glance(Domain::Y), before);
     }

@@ -1,7 +1,7 @@
 //! What a model is made from, and the settings of each stage that follow.
 
 use super::folder::Folder;
-use crate::data::{Augmentation, Crop, ImageSet, Preparation, Treatment, YKind};
+use crate::data::{Augmentation, Crop, Facing, ImageSet, Preparation, Treatment, YKind};
 use crate::model_file::LossConfig;
 use crate::nam::train::{Contrast, NamSettings, VaeNamSettings};
 use crate::nets::{EncoderConfig, GeneratorConfig, MappingConfig};
@@ -56,6 +56,8 @@ pub struct Recipe {
     pub thoroughness: Thoroughness,
     /// Whether what is shown on a plain background is cut out of the pictures and centred.
     pub crop: bool,
+    /// Which way the things of both domains are turned: T tells what is where, so that both must face alike.
+    pub facing: Facing,
     /// The licence of the pictures, for the manifest.
     pub licence: String,
     /// The seed of everything random.
@@ -77,6 +79,7 @@ impl Default for Recipe {
             size: 64,
             thoroughness: Thoroughness::default(),
             crop: false,
+            facing: Facing::default(),
             licence: String::new(),
             seed: 1,
             steps: None,
@@ -203,7 +206,7 @@ impl Recipe {
     /// How pictures of Y are prepared, the treatment left out: what the model file says.
     pub(super) fn plain_preparation(&self, size: usize) -> Preparation {
         let crop = if self.crop { Crop::Content { margin: MARGIN } } else { Crop::Whole };
-        Preparation { size, crop, ..Preparation::default() }
+        Preparation { size, crop, facing: self.facing, ..Preparation::default() }
     }
 
     fn preparation(&self, domain: Domain, size: usize) -> Preparation {

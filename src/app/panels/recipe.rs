@@ -5,7 +5,7 @@ use crate::app::command::Command;
 use crate::app::new_model::LOOK;
 use crate::app::theme::{CONTROL, GAP, SECTION, tokens};
 use crate::app::widgets::{Scene, caption, row, segments};
-use crate::data::YKind;
+use crate::data::{Facing, YKind};
 use crate::workshop::{Domain, Prior, Recipe, Thoroughness};
 use eframe::egui::{self, Margin, RichText, Role, Vec2, WidgetInfo};
 use std::path::{Path, PathBuf};
@@ -212,6 +212,16 @@ fn settings(ui: &mut egui::Ui, scene: &mut Scene<'_>) {
         }
         ui.checkbox(&mut recipe.crop, "Cut to content");
         caption(ui, "Cuts out what is shown on a plain background and centres it, so that all of it is of one size.");
+        let facings = [
+            (Facing::AsIs, "As it is", "No picture is mirrored."),
+            (Facing::Left, "Left", "Pictures whose low end, such as a shoe's toe, is on the right are mirrored."),
+            (Facing::Right, "Right", "Pictures whose low end, such as a shoe's toe, is on the left are mirrored."),
+        ];
+        row(ui, "Facing", |ui| segments(ui, "Facing", &mut recipe.facing, &facings));
+        caption(
+            ui,
+            "Things in X and Y must face alike: compare the twelve pictures of each, and choose a side if they do not.",
+        );
         row(ui, "Seed", |ui| seed(ui, recipe));
         caption(ui, "The same seed on the same pictures gives the same model; another one begins elsewhere.");
     });

@@ -1,7 +1,7 @@
 //! `counterpart train model`: from two folders of pictures to a model file, all stages with the settings of a preset;
 //! what the window's page does.
 
-use super::images::CropChoice;
+use super::images::{CropChoice, FacingChoice};
 use super::mapping::YChoice;
 use super::options::{Names, ResultOptions};
 use crate::cli::options::{Compute, Json, Seed};
@@ -49,6 +49,9 @@ pub struct TrainModel {
     /// Which part of a picture is used: all of it, or what is shown on a plain background
     #[arg(long, value_enum, default_value = "whole")]
     crop: CropChoice,
+    /// Mirrors pictures so that all things face one way: those of X and Y must face alike
+    #[arg(long, value_enum, default_value = "as-is")]
+    facing: FacingChoice,
     /// Rows and columns of all pictures, 32 or 64
     #[arg(long, value_name = "32|64", default_value_t = 64)]
     size: usize,
@@ -84,6 +87,7 @@ impl TrainModel {
             size: self.size,
             thoroughness: if self.thorough { Thoroughness::Thorough } else { Thoroughness::Quick },
             crop: self.crop == CropChoice::Content,
+            facing: self.facing.into(),
             licence: self.result.licence.clone(),
             seed: self.seed.seed,
             steps: self.steps.as_ref().and_then(|steps| steps.clone().try_into().ok()),
