@@ -191,7 +191,7 @@ fn add_synthesis(graph: &mut Graph, synthesis: &Synthesis, w: Place, to: Option<
                 None => add(graph, Apply::Spread(constant.clone()), vec![scales], (channels, height, width), None)?,
                 Some(x) => add(graph, scale(None, None), vec![x, scales], graph.shape(x), None)?,
             };
-            let y = add_conv(graph, conv_of(frozen_conv(&modulated.convolution)?), scaled.map, None)?;
+            let y = add_doubling(graph, conv_of(frozen_conv(&modulated.convolution)?), scaled)?;
             // What brings the outputs back to unit length, and the gain.
             let squares = add(graph, Apply::Square, vec![scales], graph.shape(scales), None)?;
             let outputs = modulated.squares.dim(1).ok()?;
@@ -230,6 +230,29 @@ fn add_synthesis(graph: &mut Graph, synthesis: &Synthesis, w: Place, to: Option<
         picture = Some(to);
     }
     picture
+}
+
+/// A convolution; one of StyleGAN2's that double the size, whose gradient would need a wider frame than maps have, becomes
+/// one of 3x3 with four times the channels, which are then the 2x2 pixels that it makes of each pixel.
+fn add_doubling(graph: &mut Graph, conv: Conv, from: Place) -> Option<Place> {
+    let ConvSpec { inputs, outputs, kernel, stride, padding, transposed } = conv.spec;
+    if !(transposed && (kernel, stride, padding) == (6, 2, 2)) {
+        return add_conv(graph, conv, from.map, None);
+    }
+    let values = values(&conv.weight)?;
+    let mut phases = vec![0.0; 4 * outputs * inputs * 9];
+    for (i, value) in phases.iter_mut().enumerate() {
+        let (channel, input, dy, dx) = (i / (inputs * 9), i / 9 % inputs, i / 3 % 3, i % 3);
+        let (output, phase) = (channel / 4, channel % 4);
+        // Output row 2y + p is reached from row y + d by the kernel's row p + 2 - 2d.
+        let (ky, kx) = (phase / 2 + 4 - 2 * dy, phase % 2 + 4 - 2 * dx);
+        *value = values[(input * outputs + output) * 36 + ky * 6 + kx];
+    }
+    let spec = ConvSpec::conv(inputs, 4 * outputs, 3, 1, 1);
+    let weight = Tensor::from_vec(phases, &spec.weight_shape(), &Device::Cpu).ok()?;
+    let wide = add_conv(graph, Conv { spec, weight, bias: None, activation: Activation::None }, from.map, None)?;
+    let (_, height, width) = graph.shape(wide);
+    add(graph, Apply::Shuffle(2), vec![wide], (outputs, 2 * height, 2 * width), None)
 }
 
 /// The transposed convolution that does to each of some channels what this one does to one.

@@ -1,6 +1,7 @@
 //! A graph whose convolutions learn, forward and backward.
 
 use super::super::cpu::elementwise::{self, Source, Target};
+use super::super::cpu::geometry::grids;
 use super::super::cpu::{Convolution, Finish, Floats, Kernels, Output, Way, WeightGradient, kernels, nodes};
 use super::super::graph::{Conv, Graph, Loss, MapShape, Node, Place};
 use super::super::layout::{LANES, Layout};
@@ -59,6 +60,8 @@ impl Network {
                 return None;
             }
             if norms.is_empty() {
+                // Its gradient, which is packed when it is first asked for, must be one that kernels can compute.
+                grids(&conv.spec.reversed(), (map.height, map.width))?;
                 let sides = ((from, None), (map, Some(to.group)));
                 let forward = planned(kernels, &conv.spec, &values(&conv.weight)?, sides, Way::Fastest)?;
                 let bias = bias(conv, &map.lanes[map.groups[to.group].clone()])?;
