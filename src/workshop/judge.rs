@@ -13,7 +13,8 @@ pub(super) const WATCHED: usize = 8;
 const STEPS: usize = 20;
 /// Samples are alike when they differ by less than this share of what they once did, or of what the pictures do.
 const ALIKE: f32 = 0.4;
-/// Held-out pictures are explained worse when the loss is above the lowest by this share, so many times in a row.
+/// Held-out pictures are explained worse when the mean loss of so many looks is above the lowest such mean by this share:
+/// single looks differ by about as much where nothing is wrong.
 const WORSE: (f32, usize) = (0.1, 3);
 /// The share of own counterparts that fit better than another picture's below which y is ignored; chance is a half.
 const IGNORED: f64 = 0.65;
@@ -68,17 +69,25 @@ fn diversity(pictures: &[Picture]) -> f32 {
 /// Watches how pictures are explained that training never saw.
 #[derive(Clone, Debug, Default)]
 pub(super) struct HeldOutWatch {
+    newest: Vec<f32>,
     lowest: Option<f32>,
-    above: usize,
 }
 
 impl HeldOutWatch {
     /// Takes in the mean held-out loss.
     pub fn loss(&mut self, loss: f32) -> Option<Warning> {
-        let lowest = self.lowest.map_or(loss, |lowest| lowest.min(loss));
+        let (share, looks) = WORSE;
+        self.newest.push(loss);
+        if self.newest.len() > looks {
+            self.newest.remove(0);
+        }
+        if self.newest.len() < looks {
+            return None;
+        }
+        let mean = self.newest.iter().sum::<f32>() / looks as f32;
+        let lowest = self.lowest.map_or(mean, |lowest| lowest.min(mean));
         self.lowest = Some(lowest);
-        self.above = if loss > lowest * (1.0 + WORSE.0) { self.above + 1 } else { 0 };
-        (self.above >= WORSE.1).then_some(Warning::Overfitted)
+        (mean > lowest * (1.0 + share)).then_some(Warning::Overfitted)
     }
 }
 
@@ -154,7 +163,7 @@ mod tests {
     #[test]
     fn held_out_losses_that_rise_are_noticed() {
         let mut watch = HeldOutWatch::default();
-        let warned: Vec<bool> = [3.0, 2.0, 2.1, 2.3, 2.3, 2.4, 2.0].iter().map(|&l| watch.loss(l).is_some()).collect();
+        let warned: Vec<bool> = [3.0, 2.0, 2.1, 2.3, 2.5, 2.6, 1.0].iter().map(|&l| watch.loss(l).is_some()).collect();
         assert_eq!(warned, [false, false, false, false, false, true, false]);
     }
 }
