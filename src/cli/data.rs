@@ -80,6 +80,11 @@ impl Cars {
         if std::fs::read_dir(&self.out).map_err(cannot)?.next().is_some() {
             return Err(Error::new(format!("The folder {shown} is not empty; choose another one.")));
         }
+        let table = self.out.with_extension("csv");
+        if table.exists() {
+            let table = table.display();
+            return Err(Error::new(format!("The table of angles would replace {table}; choose another folder.")));
+        }
         let set = match self.set {
             SetChoice::A => Set::A,
             SetChoice::B => Set::B,
@@ -108,7 +113,6 @@ impl Cars {
             return Err(Error::new("Stopped before all cars were drawn; there is no table of angles."));
         }
         let lines: String = lines.into_iter().collect::<Result<Vec<_>>>()?.concat();
-        let table = self.out.with_extension("csv");
         files::write_beside(&table, format!("file,angle,model,light\n{lines}").as_bytes())?;
         let took = started.elapsed().as_secs_f64();
         let rate = self.count as f64 / took;

@@ -15,6 +15,10 @@ fn cars_are_drawn_learned_translated_and_judged() {
     }
     let again = place.fail(&words("data cars --set a --count 2 --out x"));
     assert!(again.contains("not empty"), "{again}");
+    std::fs::write(place.path("z.csv"), "mine").unwrap();
+    let refused = place.fail(&words("data cars --set a --count 2 --out z"));
+    assert!(refused.contains("would replace z.csv"), "{refused}");
+    assert_eq!(std::fs::read_to_string(place.path("z.csv")).unwrap(), "mine");
     place.succeed(&words(&format!("{SMALL_PRIOR} --threads 1 --steps 2 --out g.safetensors")));
     for seed in [1, 2] {
         place.succeed(&words(&format!(
