@@ -215,9 +215,8 @@ pub fn encode(encoder: &Encoder, y: &Tensor) -> Option<Posterior> {
         return None;
     }
     let both = forward(&planned, y, config.channels * config.size * config.size)?;
-    let both = Tensor::from_vec(both, (y.dim(0).ok()?, 2, config.latent), &Device::Cpu).ok()?;
-    let half = |i: usize| both.narrow(1, i, 1).and_then(|half| half.squeeze(1)).and_then(|half| half.contiguous()).ok();
-    Some(Posterior { mu: half(0)?, log_var: half(1)? })
+    let both = Tensor::from_vec(both, (y.dim(0).ok()?, 2 * config.latent), &Device::Cpu).ok()?;
+    encoder.posterior(&both).ok()
 }
 
 /// The way from z to the loss and back, for one set of networks and one loss.

@@ -162,7 +162,7 @@ fn gradients_agree_with_finite_differences() {
 #[test]
 fn pictures_and_posteriors_agree_with_the_operations() {
     let networks = networks(64, 6, 3, true, &student());
-    let encoder = EncoderConfig { latent: 7, width: 5, channels: 1, size: 64 };
+    let encoder = EncoderConfig { latent: 7, width: 5, channels: 1, size: 64, variational: true };
     let encoder = Encoder::new(&encoder, &lively(&encoder, 8)).unwrap();
     let (z, y) = (random(&[19, 10], 9), random(&[19, 1, 64, 64], 10));
     let x = networks.generator.forward(&z, Statistics::Running).unwrap();
