@@ -6,7 +6,7 @@ use super::*;
 use crate::Picture;
 use crate::gpu::{Image, compute};
 use crate::model_file::LossConfig;
-use crate::nets::{Params, Perceptual};
+use crate::nets::{Params, Perceptual, PerceptualConfig, PerceptualKind};
 use crate::ops::tests::values;
 use crate::plan::tests::{Networks, lively, networks as lively_networks, student, vgg};
 use crate::plan::wgpu::{Gpu, Solvers};
@@ -283,8 +283,12 @@ fn limits_that_are_too_small_leave_a_search_to_the_processor() {
 }
 
 #[test]
-fn losses_that_only_the_processor_knows_are_left_to_it() {
-    let networks = Arc::new(small_networks(LossConfig { gram: 1.0, ..LossConfig::perceptual(3) }));
+fn networks_that_only_the_processor_knows_are_left_to_it() {
+    let mut networks = small_networks(LossConfig::perceptual(2));
+    // Its convolutions mirror what lies beyond the edge.
+    let config = PerceptualConfig { kind: PerceptualKind::VggNormalised, widths: vec![4; 5], normalise: true };
+    networks.perceptual = Some(Arc::new(Perceptual::new(&config, &lively(&config, 1)).unwrap()));
+    let networks = Arc::new(networks);
     let y = drawing(5);
     let codes = starting_codes(&*networks, &y, Starts::default(), 2, 9).unwrap();
     let place = SolveOn::Gpu(solvers());
