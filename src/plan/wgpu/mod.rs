@@ -5,7 +5,7 @@
 //! (`shaders/solve_update.wgsl`), forward, losses, backward. Nothing is read back but the losses, pictures when they are
 //! asked for, and now and then the codes, so that a search survives its device. On the window's own device pictures are
 //! left in a sheet ([`Descent::sheet`]), which the window samples, and a step that takes long is sent in slices
-//! (`pace`), so that frames find room between them.
+//! (`pace`), so that frames find room between them; elsewhere only one that takes so long that a driver might mind.
 
 mod convolution;
 mod descent;
