@@ -55,7 +55,9 @@ struct Display {
 impl Display {
     fn new(screen: &str) -> Self {
         let mut server = Command::new("Xvfb")
-            .args(["-displayfd", "1", "-screen", "0", screen, "-nolisten", "tcp", "+extension", "GLX"])
+            // Without -noreset the server starts anew when its last client leaves: a quick one that comes and goes before
+            // the window manager is through with its start ends that one, too.
+            .args(["-displayfd", "1", "-screen", "0", screen, "-nolisten", "tcp", "-noreset", "+extension", "GLX"])
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .spawn()

@@ -61,7 +61,9 @@ impl CriticConfig {
         Ok(layers)
     }
 
-    /// Random weights as DCGAN starts: N(0, 0.02) kernels, N(1, 0.02) scales.
+    /// Random weights as DCGAN starts: N(0, 0.02) kernels, N(1, 0.02) scales. The layers of a spectral critic have biases,
+    /// 0 at first: no normalisation shifts their values, and without biases D(a x) = a D(x), which cannot tell a dim
+    /// picture from a bright one.
     ///
     /// # Errors
     /// When the configuration is impossible.
@@ -73,6 +75,7 @@ impl CriticConfig {
                 start.batch_norm(&format!("main.{norm}"), spec.outputs, 0.02)?;
             }
             if self.spectral {
+                start.constant(&format!("main.{index}.bias"), &[spec.outputs], 0.0)?;
                 start.normal(&format!("main.{index}.u"), &[spec.outputs], 0.0, 1.0)?;
             }
         }
@@ -92,8 +95,8 @@ pub struct Critic {
 }
 
 impl Critic {
-    /// A critic from `main.0.weight`, `main.2.weight`, `main.3.weight`, ... (spectral: `main.0.weight`, `main.0.u`,
-    /// `main.2.weight`, ...).
+    /// A critic from `main.0.weight`, `main.2.weight`, `main.3.weight`, ... (spectral: `main.0.weight`,
+    /// `main.0.bias`, `main.0.u`, `main.2.weight`, ...).
     ///
     /// # Errors
     /// When a parameter is missing or has a wrong shape.

@@ -45,13 +45,15 @@ pub struct BatchNorm {
     variance: Var,
 }
 
-/// What a layer consists of in training: a convolution without bias, and what follows it.
+/// What a layer consists of in training: a convolution, with a bias or a normalisation or neither, and what follows it.
 #[derive(Clone)]
 pub struct TrainingLayer {
     /// The geometry.
     pub spec: ConvSpec,
     /// The kernels, of the shape [`ConvSpec::weight_shape`].
     pub weight: Tensor,
+    /// What is added to every channel, `[outputs]`; never besides a normalisation.
+    pub bias: Option<Tensor>,
     /// The normalisation by the statistics of the batch.
     pub norm: Option<BatchNorm>,
     /// The activation.
@@ -78,11 +80,14 @@ impl ConvBlock {
         Ok(Self::Trainable(TrainableConv { spec: *spec, weight, bias, norm, activation }))
     }
 
-    /// What the block consists of in training; `None` where it is frozen or has a bias.
+    /// What the block consists of in training; `None` where it is frozen, or has a bias before a normalisation.
     pub fn layer(&self) -> Option<TrainingLayer> {
         match self {
-            Self::Trainable(TrainableConv { spec, weight, bias: None, norm, activation }) => {
-                Some(TrainingLayer { spec: *spec, weight: weight.clone(), norm: norm.clone(), activation: *activation })
+            Self::Trainable(TrainableConv { spec, weight, bias, norm, activation })
+                if bias.is_none() || norm.is_none() =>
+            {
+                let (weight, bias, norm) = (weight.clone(), bias.clone(), norm.clone());
+                Some(TrainingLayer { spec: *spec, weight, bias, norm, activation: *activation })
             }
             _ => None,
         }

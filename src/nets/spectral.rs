@@ -7,11 +7,12 @@ use crate::ops::{self, Activation, ConvSpec};
 use crate::{Error, Result};
 use candle_core::{Tensor, Var};
 
-/// A convolution without bias whose kernels, as a matrix `[outputs, inputs * k * k]`, have a largest singular value
-/// of 1.
+/// A convolution whose kernels, as a matrix `[outputs, inputs * k * k]`, have a largest singular value of 1. Its bias is
+/// not normalised.
 pub struct SpectralConv {
     spec: ConvSpec,
     weight: Tensor,
+    bias: Tensor,
     /// The left singular vector `[outputs]` as far as it is known; fixed where the parameters are frozen.
     left: Left,
     activation: Activation,
@@ -23,7 +24,7 @@ enum Left {
 }
 
 impl SpectralConv {
-    /// From `weight` and `u`.
+    /// From `weight`, `bias` and `u`.
     ///
     /// # Errors
     /// When one is missing or has a wrong shape, or the convolution is transposed.
@@ -33,7 +34,8 @@ impl SpectralConv {
         }
         let fixed = params.get("u", &[spec.outputs])?;
         let left = params.variable("u").map_or(Left::Fixed(fixed), Left::Moving);
-        Ok(Self { spec: *spec, weight: params.get("weight", &spec.weight_shape())?, left, activation })
+        let (weight, bias) = (params.get("weight", &spec.weight_shape())?, params.get("bias", &[spec.outputs])?);
+        Ok(Self { spec: *spec, weight, bias, left, activation })
     }
 
     fn left(&self) -> Tensor {
@@ -66,7 +68,8 @@ impl SpectralConv {
     /// # Errors
     /// When the computation fails.
     pub fn layer(&self) -> Result<TrainingLayer> {
-        Ok(TrainingLayer { spec: self.spec, weight: self.normalised()?, norm: None, activation: self.activation })
+        let (weight, bias) = (self.normalised()?, Some(self.bias.clone()));
+        Ok(TrainingLayer { spec: self.spec, weight, bias, norm: None, activation: self.activation })
     }
 
     /// The kernels divided by their singular value. The gradient sees the division, with the singular vectors held
@@ -83,7 +86,7 @@ impl SpectralConv {
     /// # Errors
     /// When the input does not fit.
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        let y = self.spec.apply(x, &self.normalised()?, None)?;
+        let y = self.spec.apply(x, &self.normalised()?, Some(&self.bias))?;
         Ok(ops::activate(&y, self.activation)?)
     }
 }

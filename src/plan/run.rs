@@ -351,11 +351,15 @@ pub(super) fn finishes(graph: &Graph, layouts: &[Layout], index: usize, node: &N
 /// The bias of a convolution in blocks of sixteen.
 pub(super) fn bias(conv: &Conv, lanes: &[usize]) -> Option<Floats> {
     let Some(bias) = &conv.bias else { return Some(Floats::default()) };
-    let values = values(bias)?;
+    Some(padded(&values(bias)?, lanes))
+}
+
+/// A value of every channel in blocks of sixteen.
+pub(super) fn padded(values: &[f32], lanes: &[usize]) -> Floats {
     let mut padded = Floats::zeros(lanes.len() * LANES);
-    let mut values = values.into_iter();
+    let mut values = values.iter();
     for (block, &lanes) in padded.chunks_exact_mut(LANES).zip(lanes) {
-        block.iter_mut().take(lanes).zip(&mut values).for_each(|(to, value)| *to = value);
+        block.iter_mut().take(lanes).zip(&mut values).for_each(|(to, value)| *to = *value);
     }
-    Some(padded)
+    padded
 }

@@ -2,7 +2,7 @@
 //! layout of the plans. Kernels are packed anew for every pass, normalisation is by the statistics of the batch, and the
 //! backward pass gives the gradients of all parameters besides that of the input.
 //!
-//! What cannot be planned (another device, a layer with a bias) is computed by the operations of [`crate::ops`], with the
+//! What cannot be planned (another device, a bias before a normalisation) is computed by the operations of [`crate::ops`], with the
 //! same results.
 
 mod network;

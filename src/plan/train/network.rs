@@ -6,7 +6,7 @@ use super::super::cpu::{Convolution, Finish, Floats, Kernels, Output, Way, Weigh
 use super::super::graph::{Conv, Graph, Loss, MapShape, Node, Place, Resample};
 use super::super::layout::{LANES, Layout};
 use super::super::memory::{Kind, Memory, Writer};
-use super::super::run::{backward_finish, bias, finishes, values};
+use super::super::run::{backward_finish, bias, finishes, padded, values};
 use super::norm::{self, Kept, Moments};
 use super::workspace::{Gradients, Parameters, Trained, Workspace};
 use crate::ops::{Activation, ConvSpec, threads};
@@ -196,7 +196,10 @@ impl Network {
         let mut shared = work.shared(packed.shared(count));
         let x = work.slot(Kind::Values, from);
         match parameters.norm.filter(|_| normed) {
-            None => packed.run(count, x, Output { values: map, finish: finishes, bias: &[], seen: &[] }, &mut shared),
+            None => {
+                let bias = parameters.bias.map(|bias| padded(bias, &layout.lanes)).unwrap_or_default();
+                packed.run(count, x, Output { values: map, finish: finishes, bias: &bias, seen: &[] }, &mut shared);
+            }
             Some((scales, shifts, epsilon)) => {
                 if layer.raw.len() < count * layout.image() {
                     layer.raw = Floats::zeros(count * layout.image());
@@ -329,11 +332,15 @@ impl Network {
                             let mut shared = work.shared(gradient.shared(count));
                             let (x, grad) = (work.slot(Kind::Values, *from), work.slot(Kind::Gradient, to.map));
                             gradient.run(conv.spec.transposed, count, x, grad, &mut weight, &mut shared);
-                            work.shared = shared;
                             let channels = conv.spec.outputs;
+                            let layout = &self.layouts[to.map];
+                            let sums = here.bias.map(|_| norm::sums(self.kernels, layout, count, grad));
+                            work.shared = shared;
+                            let mut bias = sums.unwrap_or_default();
+                            bias.truncate(channels);
                             scales.0.truncate(channels);
                             scales.1.truncate(channels);
-                            gradients[*learning] = Gradients { weight, scales: scales.0, shifts: scales.1 };
+                            gradients[*learning] = Gradients { weight, bias, scales: scales.0, shifts: scales.1 };
                         }
                         if further {
                             match &mut layer.backward {

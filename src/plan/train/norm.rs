@@ -54,19 +54,8 @@ impl Work for PlaneMoments<'_> {
         let Self { plane, width, to } = self;
         let count = (rows(plane, width).count() * width) as f64;
         let (means, squares) = to.split_at_mut(LANES);
-        means.fill(0.0);
+        PlaneSum { plane, width, to: means }.run::<S>();
         squares.fill(0.0);
-        for row in rows(plane, width) {
-            for part in row.chunks(32) {
-                let mut sums = [Wide::<S>::splat(0.0); 4];
-                for four in part.chunks(4) {
-                    for (sum, value) in sums.iter_mut().zip(four) {
-                        *sum = sum.add(Wide::load(value));
-                    }
-                }
-                gather(means, sums);
-            }
-        }
         let mut near = [0.0; LANES];
         for (mean, near) in means.iter_mut().zip(&mut near) {
             *mean /= count;
@@ -223,6 +212,46 @@ impl Work for PlaneSums<'_> {
             }
         }
     }
+}
+
+/// The sums of a plane's channels: 16 values.
+struct PlaneSum<'a> {
+    plane: &'a [f32],
+    width: usize,
+    to: &'a mut [f64],
+}
+
+impl Work for PlaneSum<'_> {
+    #[inline(always)]
+    fn run<S: Simd>(self) {
+        let Self { plane, width, to } = self;
+        to.fill(0.0);
+        for row in rows(plane, width) {
+            for part in row.chunks(32) {
+                let mut sums = [Wide::<S>::splat(0.0); 4];
+                for four in part.chunks(4) {
+                    for (sum, value) in sums.iter_mut().zip(four) {
+                        *sum = sum.add(Wide::load(value));
+                    }
+                }
+                gather(to, sums);
+            }
+        }
+    }
+}
+
+/// The sum of every lane of a map over the first `count` pictures, `[blocks * 16]`: the gradient in a bias.
+pub fn sums(kernels: &Kernels, layout: &Layout, count: usize, map: &[f32]) -> Vec<f32> {
+    let (group, plane, blocks) = (together(layout), layout.plane(), layout.lanes.len());
+    let mut each = vec![0.0; count * blocks * LANES];
+    threads::for_each_chunk(&mut each, group * LANES, |i, each| {
+        for (j, to) in each.chunks_exact_mut(LANES).enumerate() {
+            let plane = &map[(i * group + j) * plane..][..plane];
+            run(kernels, PlaneSum { plane, width: layout.width, to });
+        }
+    });
+    let lane = |lane| each.chunks_exact(blocks * LANES).map(|each| each[lane]).sum::<f64>() as f32;
+    (0..blocks * LANES).map(lane).collect()
 }
 
 /// The gradient of one plane before the normalisation.

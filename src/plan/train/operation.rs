@@ -36,15 +36,17 @@ impl Pass {
             let scales = layer.norm.as_ref().map(|norm| (norm.scales(), norm.epsilon()));
             (
                 layer.weight.storage_and_layout(),
+                layer.bias.as_ref().map(Tensor::storage_and_layout),
                 scales.map(|((a, b), e)| (a.storage_and_layout(), b.storage_and_layout(), e)),
             )
         });
         let held: Vec<_> = tensors.collect();
-        let parameters = held.iter().map(|((weight, layout), norm)| {
+        let parameters = held.iter().map(|((weight, layout), bias, norm)| {
+            let bias = bias.as_ref().map(|(bias, layout)| values(bias, layout)).transpose()?;
             let norm = norm.as_ref().map(|((a, a_layout), (b, b_layout), epsilon)| {
                 Ok::<_, candle_core::Error>((values(a, a_layout)?, values(b, b_layout)?, *epsilon))
             });
-            Ok(Parameters { weight: values(weight, layout)?, norm: norm.transpose()? })
+            Ok(Parameters { weight: values(weight, layout)?, bias, norm: norm.transpose()? })
         });
         Ok(work(&parameters.collect::<CandleResult<Vec<_>>>()?))
     }
@@ -114,6 +116,7 @@ impl CustomOp2 for Whole {
 #[derive(Clone, Copy)]
 enum Part {
     Weight,
+    Bias,
     Scales,
     Shifts,
 }
@@ -153,6 +156,7 @@ impl CustomOp2 for Link {
         };
         let gradient = std::mem::take(match self.part {
             Part::Weight => &mut gradients.weight,
+            Part::Bias => &mut gradients.bias,
             Part::Scales => &mut gradients.scales,
             Part::Shifts => &mut gradients.shifts,
         });
@@ -170,20 +174,23 @@ pub(super) fn apply(
 ) -> Result<Option<Tensor>> {
     let [(c, h, w), _] = network.shapes();
     let parameters = |layer: &TrainingLayer| {
-        let scales = layer.norm.as_ref().map(|norm| [norm.scales().0.clone(), norm.scales().1.clone()]);
-        [layer.weight.clone()].into_iter().chain(scales.into_iter().flatten())
+        let (scales, shifts) = layer.norm.as_ref().map(|norm| norm.scales()).unzip();
+        let all = [Some(&layer.weight), layer.bias.as_ref(), scales, shifts].map(Option::<&Tensor>::cloned);
+        all.into_iter().zip([Part::Weight, Part::Bias, Part::Scales, Part::Shifts])
     };
+    let tensors = |layer: &TrainingLayer| parameters(layer).filter_map(|(tensor, _)| tensor);
     let readable = |tensor: &Tensor| cpu::ours(&[tensor]) && tensor.is_contiguous();
     if !cpu::ours(&[x])
         || x.elem_count() != x.dim(0)? * c * h * w
-        || !layers.iter().flat_map(parameters).all(|t| readable(&t))
+        || !layers.iter().flat_map(tensors).all(|t| readable(&t))
     {
         return Ok(None);
     }
     let pass = Arc::new(Pass { network: network.clone(), layers: layers.to_vec(), state: Mutex::default() });
     let mut chain = Tensor::zeros(1, DType::F32, &Device::Cpu)?;
     for (i, layer) in layers.iter().enumerate() {
-        for (parameter, part) in parameters(layer).zip([Part::Weight, Part::Scales, Part::Shifts]) {
+        for (parameter, part) in parameters(layer) {
+            let Some(parameter) = parameter else { continue };
             chain = chain.apply_op2(&parameter, Link { pass: pass.clone(), layer: i, part })?;
         }
     }

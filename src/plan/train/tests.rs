@@ -90,7 +90,8 @@ fn critics_agree_with_their_operations() {
         let weights = config.initial_weights(4, &Device::Cpu).unwrap();
         let louder = |(name, tensor): (&String, &Tensor)| {
             let factor = if tensor.rank() == 4 { 5.0 } else { 1.0 };
-            (name.clone(), (tensor * factor).unwrap())
+            let shift = if name.ends_with("bias") { random(tensor.dims(), 5) } else { tensor.zeros_like().unwrap() };
+            (name.clone(), ((tensor * factor).unwrap() + shift).unwrap())
         };
         let weights: Weights = weights.iter().map(louder).collect();
         for parts in [1, 2] {

@@ -8,6 +8,8 @@ use super::norm::{Kept, Moments};
 pub struct Parameters<'a> {
     /// The kernels.
     pub weight: &'a [f32],
+    /// What is added to every channel.
+    pub bias: Option<&'a [f32]>,
     /// Scales and shifts, and what is added to variances.
     pub norm: Option<(&'a [f32], &'a [f32], f64)>,
 }
@@ -17,6 +19,8 @@ pub struct Parameters<'a> {
 pub struct Gradients {
     /// Of its kernels.
     pub weight: Vec<f32>,
+    /// Of its bias.
+    pub bias: Vec<f32>,
     /// Of its scales.
     pub scales: Vec<f32>,
     /// Of its shifts.
