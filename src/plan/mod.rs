@@ -17,6 +17,8 @@ pub mod train;
 pub mod wgpu;
 
 #[cfg(test)]
+pub(crate) mod exact;
+#[cfg(test)]
 pub(crate) mod tests;
 
 pub use run::{Plan, Targets, Workspace};

@@ -89,7 +89,7 @@ pub(super) fn difference(found: &[f32], wanted: &[f32]) -> f64 {
 }
 
 /// Losses and gradients of a graph by one set of kernels.
-pub(super) fn planned(plan: &Plan, y: &Tensor, z: &Tensor, rows: &[usize]) -> (Vec<f32>, Vec<f32>, Vec<f32>) {
+pub(crate) fn planned(plan: &Plan, y: &Tensor, z: &Tensor, rows: &[usize]) -> (Vec<f32>, Vec<f32>, Vec<f32>) {
     assert!(plan.prepare_backward());
     let mut space = plan.workspace(rows.len(), true);
     let targets = plan.targets(&mut space, plan.graph().results[1], y).unwrap();
