@@ -81,13 +81,21 @@ pub enum Node {
         /// What follows.
         activation: Activation,
     },
+    /// The Gram matrix of a place's channels (Gatys et al., CVPR 2016): the sums of the products of every two of them over
+    /// all pixels, divided by c h w. A map of as many rows as channels, one column wide.
+    Gram {
+        /// What it reads.
+        from: Place,
+        /// What it makes. The gradient in it must be symmetric, as that of a comparison with another such matrix is.
+        to: Place,
+    },
 }
 
 impl Node {
     /// What it makes.
     pub fn to(&self) -> Place {
         match self {
-            Self::Conv { to, .. } | Self::Resample { to, .. } | Self::Add { to, .. } => *to,
+            Self::Conv { to, .. } | Self::Resample { to, .. } | Self::Add { to, .. } | Self::Gram { to, .. } => *to,
         }
     }
 
@@ -96,7 +104,7 @@ impl Node {
         match self {
             Self::Conv { conv, .. } => conv.activation,
             Self::Add { activation, .. } => *activation,
-            Self::Resample { .. } => Activation::None,
+            Self::Resample { .. } | Self::Gram { .. } => Activation::None,
         }
     }
 }
@@ -168,7 +176,11 @@ impl Graph {
                 let small = if transposed { self.maps[*from].height * self.maps[*from].width } else { rows * columns };
                 (inputs * outputs * kernel * kernel * small) as f64
             }
-            _ => 0.0,
+            Node::Gram { from, .. } => {
+                let (channels, rows, columns) = self.shape(*from);
+                (channels * channels * rows * columns) as f64
+            }
+            Node::Resample { .. } | Node::Add { .. } => 0.0,
         };
         self.nodes.iter().map(of).sum()
     }

@@ -46,7 +46,7 @@ pub fn writers(graph: &Graph, place: Place) -> Vec<Writer> {
 fn reads(node: &Node, place: Place) -> bool {
     match node {
         Node::Conv { from, .. } => *from == place.map,
-        Node::Resample { from, .. } => *from == place,
+        Node::Resample { from, .. } | Node::Gram { from, .. } => *from == place,
         Node::Add { terms, .. } => terms.contains(&place),
     }
 }
@@ -74,7 +74,7 @@ impl Memory {
                 let written = writers(graph, place);
                 for (i, node) in graph.nodes.iter().enumerate().filter(|(_, node)| reads(node, place)) {
                     last = last.max(i);
-                    if backward && matches!(node, Node::Resample { how: Resample::MaxPool, .. }) {
+                    if backward && matches!(node, Node::Resample { how: Resample::MaxPool, .. } | Node::Gram { .. }) {
                         last = last.max(back(i));
                     }
                 }

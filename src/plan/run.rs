@@ -1,6 +1,6 @@
 //! A graph that is ready to run on a processor, forward and backward, with memory that is taken once.
 
-use super::cpu::{Convolution, Finish, Floats, Kernels, Output, Way, elementwise};
+use super::cpu::{Convolution, Finish, Floats, Kernels, Output, Way, elementwise, gram};
 use super::graph::{Conv, Graph, Loss, Node, Place, Resample};
 use super::layout::{LANES, Layout};
 use super::memory::{Kind, Memory, Writer, writers};
@@ -216,6 +216,10 @@ impl Plan {
                 let [a, b] = terms.map(|term| self.source(work, Kind::Values, term));
                 elementwise::add(self.kernels, count, a, Some(b), target(&mut map));
             }
+            Node::Gram { from, .. } => {
+                let from = self.source(work, Kind::Values, *from);
+                gram::gram(self.kernels, count, from, target(&mut map));
+            }
         }
         work.put(Kind::Values, to.map, map);
     }
@@ -301,6 +305,10 @@ impl Plan {
                     });
                 }
             }
+            Node::Gram { from, .. } => pass(work, *from, finish[0], &|work, target| {
+                let gradient = self.source(work, Kind::Gradient, to);
+                gram::gram_back(self.kernels, count, gradient, self.source(work, Kind::Values, *from), target);
+            }),
         }
     }
 
@@ -334,7 +342,7 @@ pub(super) fn finishes(graph: &Graph, layouts: &[Layout], index: usize, node: &N
         Node::Conv { from, .. } => {
             graph.places(*from).flat_map(|place| std::iter::repeat_n(back(place), blocks(place))).collect()
         }
-        Node::Resample { from, .. } => vec![back(*from)],
+        Node::Resample { from, .. } | Node::Gram { from, .. } => vec![back(*from)],
         Node::Add { terms, .. } => terms.iter().map(|term| back(*term)).collect(),
     };
     (vec![forward; blocks(node.to())], backward)

@@ -31,7 +31,7 @@ struct Planned {
 impl Planned {
     /// Pictures that run at once, at most.
     fn at_once(&self) -> usize {
-        let large = self.plan.graph().maps.iter().any(|map| map.height.max(map.width) > 64);
+        let large = self.plan.graph().maps.iter().any(|map| map.height * map.width > 64 * 64);
         if large { LARGE_AT_ONCE } else { AT_ONCE }
     }
 
@@ -129,7 +129,8 @@ pub(super) fn of_solving<'a>(
     let parts = loss_parts(loss)?;
     let mut convs = all(generator.blocks()?)?;
     convs.extend(of_mapping(mapping)?);
-    let perceptual = perceptual.filter(|_| parts.iter().any(|part| matches!(part.sees, Seen::Level(_))));
+    let perceptual =
+        perceptual.filter(|_| parts.iter().any(|part| matches!(part.sees, Seen::Level(_) | Seen::Gram(_))));
     for layer in perceptual.map_or(&[][..], Perceptual::layers) {
         match layer {
             Layer::Convolution(block) => convs.push(frozen(block)?),

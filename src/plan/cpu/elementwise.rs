@@ -8,7 +8,7 @@ use crate::ops::simd::wide::{Wide, Work, run};
 use crate::ops::{Activation, threads};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-type Vector = [f32; LANES];
+pub(super) type Vector = [f32; LANES];
 
 /// A group of a map: its layout and its values.
 #[derive(Clone, Copy)]
@@ -23,7 +23,7 @@ pub struct Source<'a> {
 
 impl<'a> Source<'a> {
     /// A plane of a picture, by the block's place in the group.
-    fn plane(&self, picture: usize, block: usize) -> Plane<'a> {
+    pub(super) fn plane(&self, picture: usize, block: usize) -> Plane<'a> {
         let at = picture * self.layout.image() + (self.layout.groups[self.group].start + block) * self.layout.plane();
         let values = &self.values[at..at + self.layout.plane()];
         Plane { values: values.as_chunks().0, width: self.layout.width }
@@ -32,9 +32,9 @@ impl<'a> Source<'a> {
 
 /// One block of a picture with its frame.
 #[derive(Clone, Copy)]
-struct Plane<'a> {
+pub(super) struct Plane<'a> {
     values: &'a [Vector],
-    width: usize,
+    pub(super) width: usize,
 }
 
 impl<'a> Plane<'a> {
@@ -45,7 +45,7 @@ impl<'a> Plane<'a> {
     }
 
     #[inline(always)]
-    fn row(&self, y: usize) -> &'a [Vector] {
+    pub(super) fn row(&self, y: usize) -> &'a [Vector] {
         &self.framed(y + 1)[1..self.width + 1]
     }
 }
@@ -66,7 +66,7 @@ pub struct Target<'a> {
 
 impl Target<'_> {
     /// Calls `work(picture, block, plane, seen)` for every plane, on all threads.
-    fn for_each(self, count: usize, work: impl Fn(usize, usize, &mut [f32], Plane) + Sync + Send) {
+    pub(super) fn for_each(self, count: usize, work: impl Fn(usize, usize, &mut [f32], Plane) + Sync + Send) {
         const PIECE: usize = 1 << 13;
         let Self { layout, group, values, seen, .. } = self;
         let (blocks, plane) = (layout.lanes.len(), layout.plane());
@@ -91,7 +91,7 @@ impl Target<'_> {
 
 /// Stores a value at pixel `x` of a row.
 #[inline(always)]
-fn store<S: Simd>(finish: &Finish, to: &mut [Vector], seen: &[Vector], x: usize, value: Wide<S>) {
+pub(super) fn store<S: Simd>(finish: &Finish, to: &mut [Vector], seen: &[Vector], x: usize, value: Wide<S>) {
     let mut value = value;
     let to = &mut to[x];
     if finish.add {
@@ -114,13 +114,13 @@ fn store<S: Simd>(finish: &Finish, to: &mut [Vector], seen: &[Vector], x: usize,
 
 /// The rows of a plane that is written, without its frame.
 #[inline(always)]
-fn rows(to: &mut [f32], width: usize) -> impl Iterator<Item = &mut [Vector]> {
+pub(super) fn rows(to: &mut [f32], width: usize) -> impl Iterator<Item = &mut [Vector]> {
     let height = to.len() / ((width + 2) * LANES) - 2;
     to.as_chunks_mut::<LANES>().0.chunks_exact_mut(width + 2).skip(1).take(height).map(move |row| &mut row[1..=width])
 }
 
 #[inline(always)]
-fn seen_row<'a>(seen: &Plane<'a>, y: usize) -> &'a [Vector] {
+pub(super) fn seen_row<'a>(seen: &Plane<'a>, y: usize) -> &'a [Vector] {
     if seen.values.is_empty() { &[] } else { seen.row(y) }
 }
 

@@ -3,6 +3,7 @@
 pub mod convolution;
 pub mod elementwise;
 pub mod geometry;
+pub mod gram;
 pub mod pack;
 mod weight_gradient;
 mod winograd;

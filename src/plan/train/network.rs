@@ -1,6 +1,7 @@
 //! A graph whose convolutions learn, forward and backward.
 
 use super::super::cpu::elementwise::{self, Source, Target};
+use super::super::cpu::gram;
 use super::super::cpu::{Convolution, Finish, Floats, Kernels, Output, Way, WeightGradient, kernels};
 use super::super::graph::{Conv, Graph, Loss, MapShape, Node, Place, Resample};
 use super::super::layout::{LANES, Layout};
@@ -163,6 +164,9 @@ impl Network {
                 let [a, b] = terms.map(|term| self.source(work, Kind::Values, term));
                 elementwise::add(self.kernels, count, a, Some(b), target(&mut map));
             }
+            (Node::Gram { from, .. }, _) => {
+                gram::gram(self.kernels, count, self.source(work, Kind::Values, *from), target(&mut map));
+            }
         }
         work.put(Kind::Values, to.map, map);
     }
@@ -234,7 +238,7 @@ impl Network {
                 Node::Conv { from, .. } => {
                     wanted[*from].contains(&true) || (parameters && matches!(layer, Some(Layer::Trained { .. })))
                 }
-                Node::Resample { from, .. } => wanted[from.map][from.group],
+                Node::Resample { from, .. } | Node::Gram { from, .. } => wanted[from.map][from.group],
                 Node::Add { terms, .. } => terms.iter().any(|term| wanted[term.map][term.group]),
             };
         }
@@ -369,6 +373,12 @@ impl Network {
                         elementwise::add(self.kernels, count, self.source(work, Kind::Gradient, to), None, target);
                     });
                 }
+            }
+            Node::Gram { from, .. } => {
+                self.pass(work, *from, (Writer::Node(index), finish[0]), |work, (target, count)| {
+                    let gradient = self.source(work, Kind::Gradient, to);
+                    gram::gram_back(self.kernels, count, gradient, self.source(work, Kind::Values, *from), target);
+                });
             }
         }
     }
