@@ -76,8 +76,8 @@ impl Cars {
         let shown = self.out.display();
         let cannot =
             |cause| Error::because(format!("The folder {shown} cannot be made or read; choose another."), cause);
-        std::fs::create_dir_all(&self.out).map_err(cannot)?;
-        if std::fs::read_dir(&self.out).map_err(cannot)?.next().is_some() {
+        let filled = self.out.is_dir() && std::fs::read_dir(&self.out).map_err(cannot)?.next().is_some();
+        if filled {
             return Err(Error::new(format!("The folder {shown} is not empty; choose another one.")));
         }
         let table = self.out.with_extension("csv");
@@ -85,6 +85,7 @@ impl Cars {
             let table = table.display();
             return Err(Error::new(format!("The table of angles would replace {table}; choose another folder.")));
         }
+        std::fs::create_dir_all(&self.out).map_err(cannot)?;
         let set = match self.set {
             SetChoice::A => Set::A,
             SetChoice::B => Set::B,
