@@ -168,6 +168,22 @@ fn unfold_back(item: Item) -> vec4<f32> {
     return value;
 }
 
+// The gradient of a Gram matrix's, which is symmetric and has every product twice: `inputs` is that in the matrix.
+fn gram_back(item: Item) -> vec4<f32> {
+    let p = places;
+    let origin = ((item.picture * p.to_height + item.y) * p.to_width + item.x) * p.other_pixel + p.other_first;
+    var sum = vec4<f32>(0.0);
+    for (var channel = 0u; channel < p.from_height; channel += 4u) {
+        let values = vec4<f32>(others[origin + channel / 4u]);
+        for (var lane = 0u; lane < 4u; lane++) {
+            // Lanes without a channel are zero, and need no row.
+            let row = min(channel + lane, p.from_height - 1u);
+            sum = fma(vec4<f32>(values[lane]), fetch(item, row, 0u), sum);
+        }
+    }
+    return sum * (2.0 / f32(p.from_height * p.to_height * p.to_width));
+}
+
 fn add(item: Item) -> vec4<f32> {
     return fetch(item, item.y, item.x) + other(item, item.y, item.x);
 }

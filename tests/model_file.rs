@@ -35,7 +35,7 @@ static ALLOCATOR: Watching = Watching;
 fn small_model() -> Model {
     let generator = GeneratorConfig { latent: 6, width: 2, channels: 3, size: 32, layers: Vec::new() };
     let mapping = MappingConfig { width: 2, inputs: 3, outputs: 1, size: 32, skip: false, source: 0 };
-    let encoder = EncoderConfig { latent: 6, width: 2, channels: 1, size: 32 };
+    let encoder = EncoderConfig { latent: 6, width: 2, channels: 1, size: 32, variational: true };
     let perceptual = PerceptualConfig { widths: vec![2, 2, 3, 3, 4, 4], ..Default::default() };
     let mut weights = Weights::default();
     let device = &Device::Cpu;

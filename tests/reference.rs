@@ -152,7 +152,13 @@ fn check_encoder(size: usize, rounding: &Rounding) {
     let weights = case.below("weights.");
     let (y, mu) = (tensor(&case, "in.y"), tensor(&case, "out.mu"));
     let first = tensor(&weights, "main.0.weight");
-    let config = EncoderConfig { latent: mu.dim(1).unwrap(), width: first.dim(0).unwrap(), channels: 3, size };
+    let config = EncoderConfig {
+        latent: mu.dim(1).unwrap(),
+        width: first.dim(0).unwrap(),
+        channels: 3,
+        size,
+        variational: true,
+    };
     let encoder = Encoder::new(&config, &Params::frozen(weights)).unwrap();
     let posterior = encoder.forward(&y, Statistics::Running).unwrap();
     check("mu", &posterior.mu, &mu, FORWARD);

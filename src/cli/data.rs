@@ -76,10 +76,16 @@ impl Cars {
         let shown = self.out.display();
         let cannot =
             |cause| Error::because(format!("The folder {shown} cannot be made or read; choose another."), cause);
-        std::fs::create_dir_all(&self.out).map_err(cannot)?;
-        if std::fs::read_dir(&self.out).map_err(cannot)?.next().is_some() {
+        let filled = self.out.is_dir() && std::fs::read_dir(&self.out).map_err(cannot)?.next().is_some();
+        if filled {
             return Err(Error::new(format!("The folder {shown} is not empty; choose another one.")));
         }
+        let table = self.out.with_extension("csv");
+        if table.exists() {
+            let table = table.display();
+            return Err(Error::new(format!("The table of angles would replace {table}; choose another folder.")));
+        }
+        std::fs::create_dir_all(&self.out).map_err(cannot)?;
         let set = match self.set {
             SetChoice::A => Set::A,
             SetChoice::B => Set::B,
@@ -108,7 +114,6 @@ impl Cars {
             return Err(Error::new("Stopped before all cars were drawn; there is no table of angles."));
         }
         let lines: String = lines.into_iter().collect::<Result<Vec<_>>>()?.concat();
-        let table = self.out.with_extension("csv");
         files::write_beside(&table, format!("file,angle,model,light\n{lines}").as_bytes())?;
         let took = started.elapsed().as_secs_f64();
         let rate = self.count as f64 / took;

@@ -102,7 +102,7 @@ impl Method for NamMethod {
         }
         let y = Tensor::from_vec(y.to_planes(channels), (1, channels, size, size), &self.device)?;
         let from = match settings.from {
-            StartFrom::Posterior if model.encoder.is_some() => Starts::Posterior,
+            StartFrom::Posterior if has_posterior(&model) => Starts::Posterior,
             _ => Starts::Normal { std: 1.0 },
         };
         let starts = starting_codes(&*model, &y, from, settings.starts, settings.seed)?;
@@ -115,7 +115,7 @@ impl Method for NamMethod {
     fn directions(&mut self) -> Result<Vec<f32>> {
         let model = self.model()?;
         let search = self.search()?;
-        if model.encoder.is_some() {
+        if has_posterior(&model) {
             search.directions = posterior_directions(&*model, &search.y, DIRECTIONS)?;
         }
         Ok(search.directions.iter().map(|direction| direction.sigma).collect())
@@ -177,6 +177,12 @@ impl Method for NamMethod {
     }
 }
 
+/// Whether different codes can be drawn for an image: the encoder of AE-NAM gives one alone, so that a search begins at
+/// N(0, I) instead.
+fn has_posterior(model: &Model) -> bool {
+    model.encoder.as_ref().is_some_and(|encoder| encoder.config().variational)
+}
+
 /// What the window shows of a model.
 fn card(model: &Model) -> ModelCard {
     let manifest = &model.manifest;
@@ -188,7 +194,7 @@ fn card(model: &Model) -> ModelCard {
         latent: manifest.latent,
         y_kind: manifest.y_kind,
         preparation: manifest.preparation.clone(),
-        has_posterior: model.encoder.is_some(),
+        has_posterior: has_posterior(model),
         held_out: manifest.held_out.clone(),
         samples: model.samples.iter().cloned().map(Arc::new).collect(),
         licence: manifest.licence.clone(),

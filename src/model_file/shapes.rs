@@ -143,7 +143,7 @@ impl Network for EncoderConfig {
         let last = convolutions.map_while(shape).filter(|shape| shape.len() == 4).collect::<Vec<_>>();
         let size = 1 << (last.len() + 1);
         let latent = last.last().ok_or_else(foreign)?[0] / 2;
-        let config = Self { latent, width: first[0], channels: first[1], size };
+        let config = Self { latent, width: first[0], channels: first[1], size, variational: true };
         config.shapes().map(|_| config).map_err(|_| foreign())
     }
 }
@@ -236,7 +236,7 @@ mod tests {
             assert_eq!(<GeneratorConfig as Network>::of_weights(&weights).unwrap(), generator);
             let mapping = MappingConfig { width, inputs: 3, outputs: 1, size, skip: false, source: size - 4 };
             same(&mapping, &mapping.initial_weights(1, &Device::Cpu).unwrap());
-            let encoder = EncoderConfig { latent: 5, width, channels: 1, size };
+            let encoder = EncoderConfig { latent: 5, width, channels: 1, size, variational: true };
             let weights = encoder.initial_weights(1, &Device::Cpu).unwrap();
             same(&encoder, &weights);
             assert_eq!(EncoderConfig::of_weights(&weights).unwrap(), encoder);

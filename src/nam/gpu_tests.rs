@@ -6,7 +6,7 @@ use super::*;
 use crate::Picture;
 use crate::gpu::{Image, compute};
 use crate::model_file::LossConfig;
-use crate::nets::{Params, Perceptual};
+use crate::nets::{Params, Perceptual, PerceptualConfig, PerceptualKind};
 use crate::ops::tests::values;
 use crate::plan::tests::{Networks, lively, networks as lively_networks, student, vgg};
 use crate::plan::wgpu::{Gpu, Solvers};
@@ -282,9 +282,66 @@ fn limits_that_are_too_small_leave_a_search_to_the_processor() {
     assert!(open(limits).err().unwrap().to_string().contains("too limited"));
 }
 
+/// Bytes of this process's address space.
+#[cfg(target_os = "linux")]
+fn address_space() -> u64 {
+    let text = std::fs::read_to_string("/proc/self/status").unwrap();
+    let line = text.lines().find(|line| line.starts_with("VmSize:")).unwrap();
+    line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() << 10
+}
+
+/// A software adapter's memory is the process's: what a limit of that refuses is a full card.
+#[cfg(target_os = "linux")]
 #[test]
-fn losses_that_only_the_processor_knows_are_left_to_it() {
-    let networks = Arc::new(small_networks(LossConfig { gram: 1.0, ..LossConfig::perceptual(3) }));
+fn a_full_memory_leaves_a_search_to_the_processor() {
+    use rustix::process::{Resource, Rlimit, setrlimit};
+    const CHILD: &str = "COUNTERPART_TEST_OF_A_FULL_MEMORY";
+    const NAME: &str = "nam::gpu_tests::a_full_memory_leaves_a_search_to_the_processor";
+    /// What is left to the process: too little for another block of the device's memory, enough for the processor.
+    const ROOM: u64 = 96 << 20;
+    if !solvers().gpu().is_software() {
+        println!("this adapter has memory of its own");
+        return;
+    }
+    if std::env::var_os(CHILD).is_none() {
+        // The limit is the whole process's, so this is done in one of its own.
+        let mut child = std::process::Command::new(std::env::current_exe().unwrap());
+        let output = child.args(["--exact", NAME, "--nocapture"]).env(CHILD, "1").output().unwrap();
+        let said = [output.stdout, output.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).concat();
+        assert!(output.status.success() && said.contains("1 passed"), "{said}");
+        return;
+    }
+    let count = 768;
+    let search = Search::new(2, SolveSettings { at_once: count, ..SolveSettings::default() });
+    let place = SolveOn::Gpu(solvers());
+    // Kernels are compiled and threads begun before memory becomes scarce.
+    let mut before = search.on(&place);
+    search.steps(&mut before, &mut search.on(&SolveOn::Tensors), 2);
+    let codes = Tensor::cat(&vec![search.codes.clone(); count / 2], 0).unwrap();
+    let large = Search { codes, networks: search.networks.clone(), y: search.y.clone(), settings: search.settings };
+    let limit = Rlimit { current: Some(address_space() + ROOM), maximum: None };
+    setrlimit(Resource::As, limit).unwrap();
+    let mut solver = large.on(&place);
+    let notice = solver.take_notice().unwrap();
+    println!("{notice}");
+    assert!(!solver.is_on_gpu() && notice.contains("no room") && notice.contains("CPU"), "{notice}");
+    // It finishes there, and what fits goes on where it is.
+    let mut reference = search.on(&SolveOn::Tensors);
+    for _ in 0..2 {
+        let (found, wanted) = (solver.step().unwrap().losses, reference.step().unwrap().losses);
+        assert!(found.chunks_exact(2).all(|pair| pair.iter().zip(&wanted).all(|(a, b)| (a - b).abs() <= 1e-5 * b)));
+    }
+    before.step().unwrap();
+    assert!(before.is_on_gpu() && before.take_notice().is_none());
+}
+
+#[test]
+fn networks_that_only_the_processor_knows_are_left_to_it() {
+    let mut networks = small_networks(LossConfig::perceptual(2));
+    // Its convolutions mirror what lies beyond the edge.
+    let config = PerceptualConfig { kind: PerceptualKind::VggNormalised, widths: vec![4; 5], normalise: true };
+    networks.perceptual = Some(Arc::new(Perceptual::new(&config, &lively(&config, 1)).unwrap()));
+    let networks = Arc::new(networks);
     let y = drawing(5);
     let codes = starting_codes(&*networks, &y, Starts::default(), 2, 9).unwrap();
     let place = SolveOn::Gpu(solvers());

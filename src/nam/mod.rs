@@ -32,4 +32,6 @@ pub use solve_on::{Measured, SolveOn};
 #[cfg(test)]
 mod gpu_tests;
 #[cfg(test)]
+mod precision_tests;
+#[cfg(test)]
 mod tests;

@@ -31,7 +31,7 @@ pub(super) fn small_networks(loss: LossConfig) -> NetworkSet {
     let cpu = &Device::Cpu;
     let generator = GeneratorConfig { latent: 8, width: 4, channels: 3, size: 32, layers: Vec::new() };
     let mapping = MappingConfig { width: 4, size: 32, ..MappingConfig::default() };
-    let encoder = EncoderConfig { latent: 8, width: 4, channels: 3, size: 32 };
+    let encoder = EncoderConfig { latent: 8, width: 4, channels: 3, size: 32, variational: true };
     let perceptual = PerceptualConfig { widths: vec![4, 4, 8, 8, 8, 8], ..PerceptualConfig::default() };
     let frozen = |weights: Weights, seed| Params::frozen(lively(&weights, seed));
     NetworkSet {

@@ -5,6 +5,9 @@ use crate::Result;
 use candle_core::{Device, Tensor};
 use serde::{Deserialize, Serialize};
 
+/// The logarithm of a variance that is as good as none.
+const NO_VARIANCE: f64 = -80.0;
+
 /// The shape of an encoder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
@@ -17,12 +20,14 @@ pub struct EncoderConfig {
     pub channels: usize,
     /// Pixels a side.
     pub size: usize,
+    /// Whether the variances were learned (VAE-NAM); the codes of AE-NAM are the means alone.
+    pub variational: bool,
 }
 
 impl Default for EncoderConfig {
     /// 64 pixels a side in colour, f = 64, nz = 100.
     fn default() -> Self {
-        Self { latent: 100, width: 64, channels: 3, size: 64 }
+        Self { latent: 100, width: 64, channels: 3, size: 64, variational: true }
     }
 }
 
@@ -119,7 +124,10 @@ impl Encoder {
     /// When the shapes do not fit.
     pub fn posterior(&self, both: &Tensor) -> Result<Posterior> {
         let nz = self.config.latent;
-        Ok(Posterior { mu: both.narrow(1, 0, nz)?.contiguous()?, log_var: both.narrow(1, nz, nz)?.contiguous()? })
+        let half = |start| both.narrow(1, start, nz)?.contiguous();
+        let mu = half(0)?;
+        let log_var = if self.config.variational { half(nz)? } else { mu.ones_like()?.affine(NO_VARIANCE, 0.0)? };
+        Ok(Posterior { mu, log_var })
     }
 }
 
@@ -143,11 +151,18 @@ mod tests {
 
     #[test]
     fn a_picture_gives_one_row_of_each() {
-        let config = EncoderConfig { latent: 5, width: 4, channels: 1, size: 32 };
+        let config = EncoderConfig { latent: 5, width: 4, channels: 1, size: 32, variational: true };
         let params = Params::frozen(config.initial_weights(1, &Device::Cpu).unwrap());
         let encoder = Encoder::new(&config, &params).unwrap();
         let y = Tensor::randn(0f32, 1.0, (3, 1, 32, 32), &Device::Cpu).unwrap();
         let posterior = encoder.forward(&y, Statistics::Running).unwrap();
         assert_eq!((posterior.mu.dims(), posterior.log_var.dims()), (&[3, 5][..], &[3, 5][..]));
+        // Variances that were never learned say nothing.
+        let config = EncoderConfig { variational: false, ..config };
+        let single = Encoder::new(&config, &params).unwrap().forward(&y, Statistics::Running).unwrap();
+        let noise = Tensor::randn(0f32, 1.0, (3, 5), &Device::Cpu).unwrap();
+        let rows = |tensor: &Tensor| tensor.to_vec2::<f32>().unwrap();
+        assert_eq!(rows(&single.sample(&noise).unwrap()), rows(&posterior.mu));
+        assert_ne!(rows(&posterior.sample(&noise).unwrap()), rows(&posterior.mu));
     }
 }

@@ -187,7 +187,10 @@ pub fn solving(
     };
     let y = add_mapping(&mut graph, mapping, mapping_convs(mapping)?, &maps, x)?;
     graph.results = vec![drawn, y];
-    let levels = |part: &LossPart| if let Seen::Level(level) = part.sees { level + 1 } else { 0 };
+    let levels = |part: &LossPart| match part.sees {
+        Seen::Level(level) | Seen::Gram(level) => level + 1,
+        Seen::Pixels | Seen::Band(_) => 0,
+    };
     let count = parts.iter().map(levels).max().unwrap_or(0);
     let levels = if count > 0 { add_perceptual(&mut graph, perceptual?, y, count)? } else { Vec::new() };
     let count = if loss.laplacian > 0.0 { loss.laplacian_levels } else { 0 };
@@ -196,11 +199,20 @@ pub fn solving(
         let place = match part.sees {
             Seen::Pixels => y,
             Seen::Level(level) => levels[level],
+            Seen::Gram(level) => add_gram(&mut graph, levels[level]),
             Seen::Band(band) => bands[band],
         };
         graph.losses.push(Loss { place, compare: part.compare, weight: part.weight });
     }
     Some(graph)
+}
+
+/// The Gram matrix of a place.
+fn add_gram(graph: &mut Graph, from: Place) -> Place {
+    let (channels, ..) = graph.shape(from);
+    let to = Place { map: graph.map(vec![channels], (channels, 1)), group: 0 };
+    graph.nodes.push(Node::Gram { from, to });
+    to
 }
 
 /// The bands of a Laplacian pyramid of an image, as [`crate::ops::laplacian_pyramid`] has them.
@@ -239,6 +251,8 @@ pub enum Seen {
     Pixels,
     /// A level of the perceptual network.
     Level(usize),
+    /// The Gram matrix of a level.
+    Gram(usize),
     /// A band of the Laplacian pyramid, the finest first.
     Band(usize),
 }
@@ -254,19 +268,17 @@ pub struct LossPart {
     pub weight: f32,
 }
 
-/// The parts of a loss that a graph can say: pixels, levels and pyramids, but not Gram matrices, which are products of
-/// maps with one another.
+/// The parts of a loss: pixels, levels, their Gram matrices, and pyramids. `None` where there are none.
 pub fn loss_parts(loss: &LossConfig) -> Option<Vec<LossPart>> {
-    if loss.gram > 0.0 {
-        return None;
-    }
     let part = |sees, compare, weight| LossPart { sees, compare, weight };
     let pixels = [(Compare::L1, loss.pixel_l1), (Compare::L2, loss.pixel_l2)];
     let pixels = pixels.into_iter().map(|(compare, weight)| part(Seen::Pixels, compare, weight));
     let levels = loss.perceptual.iter().enumerate();
     let levels = levels.map(|(i, &weight)| part(Seen::Level(i), Compare::L1, weight));
+    let grams = (0..loss.perceptual.len()).map(|i| part(Seen::Gram(i), Compare::L1, loss.gram));
     let bands = (0..loss.laplacian_levels).map(|i| part(Seen::Band(i), Compare::L1, loss.laplacian));
-    let parts: Vec<LossPart> = pixels.chain(levels).chain(bands).filter(|part| part.weight > 0.0).collect();
+    let parts: Vec<LossPart> =
+        pixels.chain(levels).chain(grams).chain(bands).filter(|part| part.weight > 0.0).collect();
     (!parts.is_empty()).then_some(parts)
 }
 

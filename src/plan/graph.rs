@@ -163,13 +163,25 @@ pub enum Node {
         /// What follows.
         activation: Activation,
     },
+    /// The Gram matrix of a place's channels (Gatys et al., CVPR 2016): the sums of the products of every two of them over
+    /// all pixels, divided by c h w. A map of as many rows as channels, one column wide.
+    Gram {
+        /// What it reads.
+        from: Place,
+        /// What it makes. The gradient in it must be symmetric, as that of a comparison with another such matrix is.
+        to: Place,
+    },
 }
 
 impl Node {
     /// What it makes.
     pub fn to(&self) -> Place {
         match self {
-            Self::Conv { to, .. } | Self::Resample { to, .. } | Self::Add { to, .. } | Self::Apply { to, .. } => *to,
+            Self::Conv { to, .. }
+            | Self::Resample { to, .. }
+            | Self::Add { to, .. }
+            | Self::Apply { to, .. }
+            | Self::Gram { to, .. } => *to,
         }
     }
 
@@ -177,7 +189,7 @@ impl Node {
     pub fn inputs(&self) -> &[Place] {
         match self {
             Self::Conv { .. } => &[],
-            Self::Resample { from, .. } => std::slice::from_ref(from),
+            Self::Resample { from, .. } | Self::Gram { from, .. } => std::slice::from_ref(from),
             Self::Add { terms, .. } => terms,
             Self::Apply { from, .. } => from,
         }
@@ -193,6 +205,7 @@ impl Node {
         match self {
             Self::Resample { how, .. } => *how == Resample::MaxPool,
             Self::Apply { what, .. } => what.looks_back(),
+            Self::Gram { .. } => true,
             Self::Conv { .. } | Self::Add { .. } => false,
         }
     }
@@ -202,7 +215,7 @@ impl Node {
         match self {
             Self::Conv { conv, .. } => conv.activation,
             Self::Add { activation, .. } | Self::Apply { activation, .. } => *activation,
-            Self::Resample { .. } => Activation::None,
+            Self::Resample { .. } | Self::Gram { .. } => Activation::None,
         }
     }
 }
@@ -274,7 +287,11 @@ impl Graph {
                 let small = if transposed { self.maps[*from].height * self.maps[*from].width } else { rows * columns };
                 (inputs * outputs * kernel * kernel * small) as f64
             }
-            _ => 0.0,
+            Node::Gram { from, .. } => {
+                let (channels, rows, columns) = self.shape(*from);
+                (channels * channels * rows * columns) as f64
+            }
+            Node::Resample { .. } | Node::Add { .. } | Node::Apply { .. } => 0.0,
         };
         self.nodes.iter().map(of).sum()
     }

@@ -2,7 +2,7 @@
 //!
 //! [`graph`] says what is computed and knows no processor; [`build`] makes it of networks; [`run`] runs it, forward and
 //! backward, on the kernels of [`cpu`] over the layout of [`layout`], in memory shared as [`memory`] plans it. What a
-//! graph cannot say (another device, other losses, some perceptual networks) stays with the operations of
+//! graph cannot say (another device, some perceptual networks) stays with the operations of
 //! [`crate::ops`], with the same results. [`service`] keeps the plans of the models in use.
 //! Networks that learn are planned by [`train`]; [`wgpu`] runs the same graphs on graphics processors.
 
@@ -17,6 +17,8 @@ pub mod service;
 pub mod train;
 pub mod wgpu;
 
+#[cfg(test)]
+pub(crate) mod exact;
 #[cfg(test)]
 pub(crate) mod tests;
 

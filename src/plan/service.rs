@@ -32,7 +32,7 @@ struct Planned {
 impl Planned {
     /// Pictures that run at once, at most.
     fn at_once(&self) -> usize {
-        let large = self.plan.graph().maps.iter().any(|map| map.height.max(map.width) > 64);
+        let large = self.plan.graph().maps.iter().any(|map| map.height * map.width > 64 * 64);
         let most = if large { LARGE_AT_ONCE } else { AT_ONCE };
         most.min(MAPS_AT_ONCE / self.plan.floats().max(1)).max(1)
     }
@@ -124,7 +124,8 @@ pub(super) fn of_solving<'a>(
     let parts = loss_parts(loss)?;
     let mut convs = generator.convolutions()?;
     convs.extend(of_mapping(mapping)?);
-    let perceptual = perceptual.filter(|_| parts.iter().any(|part| matches!(part.sees, Seen::Level(_))));
+    let perceptual =
+        perceptual.filter(|_| parts.iter().any(|part| matches!(part.sees, Seen::Level(_) | Seen::Gram(_))));
     for layer in perceptual.map_or(&[][..], Perceptual::layers) {
         match layer {
             Layer::Convolution(block) => convs.push(block.frozen()?),
@@ -211,9 +212,8 @@ pub fn encode(encoder: &Encoder, y: &Tensor) -> Option<Posterior> {
         return None;
     }
     let both = forward(&planned, y, config.channels * config.size * config.size)?;
-    let both = Tensor::from_vec(both, (y.dim(0).ok()?, 2, config.latent), &Device::Cpu).ok()?;
-    let half = |i: usize| both.narrow(1, i, 1).and_then(|half| half.squeeze(1)).and_then(|half| half.contiguous()).ok();
-    Some(Posterior { mu: half(0)?, log_var: half(1)? })
+    let both = Tensor::from_vec(both, (y.dim(0).ok()?, 2 * config.latent), &Device::Cpu).ok()?;
+    encoder.posterior(&both).ok()
 }
 
 /// The way from z to the loss and back, for one set of networks and one loss.

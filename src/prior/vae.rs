@@ -24,6 +24,7 @@ impl Recogniser {
             width: settings.critic_width,
             channels: generator.channels,
             size: generator.size,
+            variational: true,
         };
         let params = Params::trainable(&config.initial_weights(settings.seed.wrapping_add(1), device)?)?;
         let encoder = Encoder::new(&config, &params)?;

@@ -287,7 +287,7 @@ impl Recipe {
             warm_up_epochs: 0,
             fixed_mapping: true,
             mapping: *mapping,
-            encoder: EncoderConfig { latent, width: 32, channels: self.channels(), size },
+            encoder: EncoderConfig { latent, width: 32, channels: self.channels(), size, variational: true },
             loss,
             ..VaeNamSettings::default()
         }

@@ -187,7 +187,7 @@ fn warnings(images: Images, held: &Images, beta: f64) -> Vec<Warning> {
         warm_up_steps: 10,
         shift: 0,
         mapping: MappingConfig { width: 6, size: 32, ..MappingConfig::default() },
-        encoder: EncoderConfig { latent: 8, width: 8, channels: 3, size: 32 },
+        encoder: EncoderConfig { latent: 8, width: 8, size: 32, ..EncoderConfig::default() },
         loss: LossConfig::default(),
         ..VaeNamSettings::default()
     };

@@ -15,6 +15,10 @@ fn cars_are_drawn_learned_translated_and_judged() {
     }
     let again = place.fail(&words("data cars --set a --count 2 --out x"));
     assert!(again.contains("not empty"), "{again}");
+    std::fs::write(place.path("z.csv"), "mine").unwrap();
+    let refused = place.fail(&words("data cars --set a --count 2 --out z"));
+    assert!(refused.contains("would replace z.csv"), "{refused}");
+    assert_eq!(std::fs::read_to_string(place.path("z.csv")).unwrap(), "mine");
     place.succeed(&words(&format!("{SMALL_PRIOR} --threads 1 --steps 2 --out g.safetensors")));
     for seed in [1, 2] {
         place.succeed(&words(&format!(
@@ -87,4 +91,23 @@ fn twins_are_found_by_name() {
     assert!(place.path("s.png").is_file());
     let refused = place.fail(&words("evaluate emoji --model m.safetensors --y y --x nowhere"));
     assert!(refused.contains("nowhere"), "{refused}");
+}
+
+#[test]
+fn a_trained_generator_is_nearer_to_its_domain_than_a_random_one() {
+    let place = Place::new().with_model().with_images("x", 24);
+    let prior = SMALL_PRIOR.replace("--width 2 --critic-width 2", "--width 8 --critic-width 8 --method vae");
+    place.succeed(&words(&format!("{prior} --threads 1 --learning-rate 0.003 --steps 80 --out g.safetensors")));
+    let line = "evaluate prior --prior m.safetensors g.safetensors --images x --squeezenet m.safetensors --count 24";
+    let report = json(&place.succeed(&words(&format!("{line} --sheet s.png --json"))));
+    let figure = |row: usize, name: &str| report["measured"][row][name].as_f64().unwrap();
+    for name in ["coverage", "kernel_distance_1000"] {
+        assert!(figure(1, name) < figure(0, name), "{name}: {report}");
+    }
+    assert_eq!(figure(0, "diversity_of_images"), figure(1, "diversity_of_images"));
+    assert_eq!(report["measured"][1]["trained_by"], "vae", "{report}");
+    let sheet = image::open(place.path("s.png")).unwrap();
+    assert_eq!((sheet.width(), sheet.height()), (16 * 34 + 2, 2 * 34 + 2));
+    let refused = place.fail(&words(&format!("{line} --sheet m.safetensors")));
+    assert!(refused.contains("is an input"), "{refused}");
 }

@@ -155,3 +155,19 @@ fn two_folders_become_a_model_with_one_command() {
     let refused = place.fail(&words("train model --resume --out m2.safetensors"));
     assert!(refused.contains("no training"), "{refused}");
 }
+
+#[test]
+fn an_encoder_without_variances_gives_one_counterpart() {
+    let place = Place::new().with_images("x", 8);
+    place.succeed(&words(&format!("{SMALL_PRIOR} --steps 1 --out g.safetensors")));
+    let diversity = |method: &str| {
+        place.succeed(&words(&format!(
+            "train mapping --method {method} --prior g.safetensors --images x --loss pixel-l1=1 --width 2 \
+            --encoder-width 2 --batch 4 --steps 2 --held-out 2 --held-out-starts 1 --held-out-steps 1 --out {method}.safetensors"
+        )));
+        let line = format!("evaluate --model {method}.safetensors --images x --count 2 --how sample --starts 3 --json");
+        json(&place.succeed(&words(&line)))["measures"][0]["diversity_l1"].as_f64().unwrap()
+    };
+    assert_eq!(diversity("ae-nam"), 0.0);
+    assert!(diversity("vae-nam") > 0.0);
+}

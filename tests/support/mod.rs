@@ -21,7 +21,7 @@ pub fn write_random_model_measured(path: &Path, held_out: HeldOut) {
     let device = Device::Cpu;
     let generator = GeneratorConfig { latent: 16, width: 16, channels: 3, size: 32, layers: Vec::new() };
     let mapping = MappingConfig { width: 8, inputs: 3, outputs: 1, size: 32, skip: false, source: 0 };
-    let encoder = EncoderConfig { latent: 16, width: 16, channels: 1, size: 32 };
+    let encoder = EncoderConfig { latent: 16, width: 16, channels: 1, size: 32, variational: true };
     let mut weights = Weights::default();
     for (prefix, part) in [
         ("generator", generator.initial_weights(1, &device)),

@@ -2,6 +2,7 @@
 
 mod edges;
 mod pairs;
+mod prior;
 mod translated;
 
 use super::inputs::{Overrides, tensor_of};
@@ -64,6 +65,8 @@ enum Protocol {
     Emoji(Box<pairs::Pairs>),
     /// Measures models of line drawings by outline, realism and diversity
     Edges(Box<edges::Edges>),
+    /// Measures generators by what they draw from N(0, I): realism, diversity, coverage
+    Prior(Box<prior::Prior>),
 }
 
 /// `--how`.
@@ -94,6 +97,7 @@ impl Evaluate {
             Some(Protocol::Cars(protocol)) => return protocol.run(Verdict::Angle),
             Some(Protocol::Emoji(protocol)) => return protocol.run(),
             Some(Protocol::Edges(protocol)) => return protocol.run(),
+            Some(Protocol::Prior(protocol)) => return protocol.run(),
             None => {}
         }
         let device = self.general.compute.start()?;

@@ -120,7 +120,13 @@ impl MappingSettings {
         let size = self.side(generator);
         let source = if size == generator.size { 0 } else { generator.size };
         let mapping = MappingConfig { width: self.width, inputs, outputs: channels, size, skip: self.skip, source };
-        let encoder = EncoderConfig { latent, width: self.encoder_width, channels, size };
+        let encoder = EncoderConfig {
+            latent,
+            width: self.encoder_width,
+            channels,
+            size,
+            variational: method == MethodChoice::VaeNam,
+        };
         (mapping, (method != MethodChoice::Nam).then_some(encoder))
     }
 

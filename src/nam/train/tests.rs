@@ -63,7 +63,7 @@ fn vae_nam(resume: Option<&Path>) -> VaeNamTrainer {
         warm_up_epochs: 1,
         warm_up_steps: 5,
         mapping: mapping(),
-        encoder: EncoderConfig { latent: 8, width: 4, channels: 3, size: 32 },
+        encoder: EncoderConfig { latent: 8, width: 4, channels: 3, size: 32, variational: true },
         loss: networks.loss.clone(),
         ..VaeNamSettings::default()
     };
@@ -157,7 +157,7 @@ fn a_wide_encoder_survives_its_first_steps_on_noise() {
         batch: 8,
         warm_up_epochs: 0,
         mapping: mapping(),
-        encoder: EncoderConfig { latent: 8, width: 64, channels: 3, size: 32 },
+        encoder: EncoderConfig { latent: 8, width: 64, channels: 3, size: 32, variational: true },
         ..VaeNamSettings::default()
     };
     let images = Images::from_tensor(&noise).unwrap();

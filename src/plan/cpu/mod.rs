@@ -4,6 +4,7 @@ mod apply;
 pub mod convolution;
 pub mod elementwise;
 pub mod geometry;
+pub mod gram;
 pub mod nodes;
 pub mod pack;
 mod weight_gradient;

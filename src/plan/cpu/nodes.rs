@@ -6,6 +6,7 @@ use super::apply::{
     Lanes, Scaled, by_lane, by_pixel, function, norms, rearrange, sample, slope, sum_products, value_by_value,
 };
 use super::elementwise::{self, Source, Target};
+use super::gram;
 use crate::ops::simd::tiles::Kernels;
 
 /// Computes a node of which `values` gives the inputs, for the first `count` pictures.
@@ -21,6 +22,7 @@ pub fn make<'a>(
         Node::Resample { how, from, .. } => {
             elementwise::resample(kernels, (*how, false), count, values(*from), None, target);
         }
+        Node::Gram { from, .. } => gram::gram(kernels, count, values(*from), target),
         Node::Add { terms: [a, b], .. } => elementwise::add(kernels, count, values(*a), Some(values(*b)), target),
         Node::Apply { what, from, .. } => {
             let Some(x) = from.first().map(|&place| values(place)) else { return };
@@ -66,6 +68,7 @@ pub fn unmake<'a>(
             let origin = (*how == Resample::MaxPool).then(|| values(*from));
             elementwise::resample(kernels, (*how, true), count, gradient, origin, target);
         }
+        Node::Gram { from, .. } => gram::gram_back(kernels, count, gradient, values(*from), target),
         Node::Add { .. } => elementwise::add(kernels, count, gradient, None, target),
         Node::Apply { what, from, .. } => match what {
             Apply::PixelNorm(epsilon) => {

@@ -1,6 +1,7 @@
 //! What a step consists of: dispatches, and the buffers that they read and write.
 
 use super::device::Gpu;
+use super::pace;
 use super::programs::{Pipeline, Program};
 use crate::gpu::wgpu;
 use crate::ops::Activation;
@@ -180,16 +181,16 @@ impl Gpu {
         self.place.queue.submit([encoder.finish()])
     }
 
-    /// Sends dispatches off, each with its number of pictures, and what `finish` records behind them: in one submission,
-    /// or, on the window's device, in slices between which its frames find room.
+    /// Sends dispatches off, each with its number of pictures, and what `finish` records behind them: in one submission
+    /// where that takes short, else in slices, and on the window's device in such between which its frames find room.
     pub(super) fn send(
         &self,
         work: &[(&Dispatch, usize)],
         finish: impl FnOnce(&mut wgpu::CommandEncoder),
     ) -> Result<wgpu::SubmissionIndex> {
         let amounts: Vec<f64> = work.iter().map(|(dispatch, count)| dispatch.work(*count)).collect();
-        let whole = || std::iter::once(0..work.len()).collect();
-        let slices = if self.place.draws { self.pace().slices(&amounts) } else { whole() };
+        let longest = if self.place.draws { pace::BETWEEN_FRAMES } else { pace::BEFORE_RESET };
+        let slices = self.pace().slices(&amounts, longest);
         let record = |slice: &[(&Dispatch, usize)], encoder: &mut wgpu::CommandEncoder| {
             let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
             slice.iter().for_each(|(dispatch, count)| dispatch.run(&mut pass, *count));

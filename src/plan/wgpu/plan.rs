@@ -255,6 +255,7 @@ impl Plan {
                 vec![self.elementwise("add", (*a, Some(*b), to), 0, finish, &buffers)?]
             }
             Node::Apply { what, .. } => return Err(unknown(what)),
+            Node::Gram { from, .. } => vec![self.gram(*from, to, finish)?],
         })
     }
 
@@ -304,7 +305,29 @@ impl Plan {
                 terms.iter().map(back).collect::<Result<_>>()?
             }
             Node::Apply { what, .. } => return Err(unknown(what)),
+            Node::Gram { from, .. } => {
+                let buffers = [gradient(to.map), values(from.map), seen(*from), gradient(from.map)];
+                vec![self.elementwise("gram_back", (to, Some(*from), *from), 0, finish(*from), &buffers)?]
+            }
         })
+    }
+
+    /// The Gram matrix of a place.
+    fn gram(&self, from: Place, to: Place, finish: Finish) -> Result<Dispatch> {
+        let (view, matrix) = (View::place(&self.graph, from), View::place(&self.graph, to));
+        let (channels, height, width) = self.graph.shape(from);
+        let pixels = height * width;
+        let groups = view.blocks() * view.blocks();
+        if groups > self.gpu.place.device.limits().max_compute_workgroups_per_dimension as usize {
+            return Err(Error::new("The graphics processor cannot compute so many channels' products."));
+        }
+        let words = [pixels, view.pixel, view.first, view.blocks(), channels, matrix.pixel, matrix.first];
+        let factor = 1.0 / (channels * pixels) as f32;
+        let words = words.map(|word| word as u32).into_iter().chain([factor.to_bits()]);
+        let uniforms: Vec<u32> = words.chain(finish.words()).collect();
+        let buffers = [self.buffer(Kind::Values, from.map), &self.idle, self.buffer(Kind::Values, to.map)];
+        let work = 16.0 * (groups * pixels) as f64;
+        Ok(self.gpu.dispatch(Program::Gram, &uniforms, &buffers, Groups::Each(groups))?.with_work(work))
     }
 
     /// A dispatch of an elementwise entry: what it reads first, what it reads besides, and what it writes.

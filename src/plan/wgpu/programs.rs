@@ -57,6 +57,8 @@ pub enum Program {
     Sum,
     /// One of the changes of size and sums.
     Elementwise(&'static str),
+    /// Gram matrices.
+    Gram,
     /// A part of the loss.
     Compare,
     /// The losses, and the gradients' way to the codes.
@@ -81,7 +83,7 @@ impl Program {
             Self::Elementwise(_) => (3, 1),
             Self::Compare | Self::Total => (3, 2),
             Self::Update | Self::Sheet => (1, 1),
-            Self::Load => (2, 1),
+            Self::Load | Self::Gram => (2, 1),
             Self::Show | Self::Keep => (3, 1),
         }
     }
@@ -116,6 +118,7 @@ impl Program {
             }
             Self::Sum => &[common, convolution, shader!("convolution_sum")],
             Self::Elementwise(_) => &[common, shader!("elementwise")],
+            Self::Gram => &[common, shader!("gram")],
             Self::Compare => &[common, shader!("compare")],
             Self::Total => &[shader!("total")],
             Self::Update => &[shader!("decision"), shader!("update")],
@@ -145,7 +148,7 @@ impl Program {
                 ];
                 expand(&text, &counts)
             }
-            Self::Direct => expand(&text, &[]),
+            Self::Direct | Self::Gram => expand(&text, &[]),
             Self::Elementwise(name) => text + &format!("fn made(item: Item) -> vec4<f32> {{ return {name}(item); }}\n"),
             _ => text,
         }
@@ -263,7 +266,7 @@ mod tests {
 
     /// Every kernel there is.
     fn all() -> Vec<Program> {
-        use Program::{Compare, Direct, Keep, Load, Sheet, Show, Sum, Total, Update};
+        use Program::{Compare, Direct, Gram, Keep, Load, Sheet, Show, Sum, Total, Update};
         let entries = [
             "average",
             "average_back",
@@ -273,11 +276,12 @@ mod tests {
             "bilinear_back",
             "unfold",
             "unfold_back",
+            "gram_back",
             "add",
             "add_back",
         ];
         let tiled = TILES.iter().flat_map(|&tile| [false, true].map(|share| Program::Tiled { tile, share }));
-        let fixed = [Direct, Sum, Compare, Total, Update, Load, Show, Keep, Sheet];
+        let fixed = [Direct, Sum, Gram, Compare, Total, Update, Load, Show, Keep, Sheet];
         fixed.into_iter().chain(tiled).chain(entries.map(Program::Elementwise)).collect()
     }
 

@@ -7,7 +7,7 @@ use crate::ops::tests::{random, values};
 use crate::ops::{Activation, AdamConfig, ConvSpec};
 use crate::plan::cpu::{Way, kernels};
 use crate::plan::graph::{Compare, Conv, Graph, Loss, Node, Place, Resample};
-use crate::plan::tests::{Networks, difference, networks, planned, pyramid, student, vgg};
+use crate::plan::tests::{Networks, difference, grams, networks, planned, pyramid, student, vgg};
 use crate::plan::{self, build};
 use candle_core::Tensor;
 use std::sync::Arc;
@@ -139,6 +139,23 @@ fn every_other_node_agrees_with_the_processor() {
     }
 }
 
+#[test]
+fn gram_matrices_agree_with_the_processor() {
+    let gpu = gpu(Style::Direct);
+    for (groups, group, side) in [(&[5, 3][..], 1, 6), (&[17], 0, 12), (&[6], 0, 1)] {
+        let (mut graph, map) = beginning(groups, side);
+        graph.nodes.retain(|node| node.to().group == group || node.to().map != map);
+        let from = Place { map, group };
+        let to = Place { map: graph.map(vec![3, groups[group]], (groups[group], 1)), group: 1 };
+        graph.nodes.push(Node::Gram { from, to });
+        let y = ending(&mut graph, from, Compare::L2);
+        for compare in [Compare::L1, Compare::L2] {
+            graph.losses.push(Loss { place: to, compare, weight: 3.0 });
+        }
+        check(&gpu, &graph, &y, &random(&[3, LATENT], 52), &[0, 1, 0], &format!("{groups:?} {side}"));
+    }
+}
+
 fn check_networks(gpu: &Arc<Gpu>, networks: &Networks, loss: &LossConfig, size: usize, channels: usize) {
     let (y, z) = (random(&[2, channels, size, size], 4), random(&[3, LATENT], 5));
     let graph = build::solving(&networks.generator, &networks.mapping, Some(&networks.perceptual), loss).unwrap();
@@ -154,6 +171,7 @@ fn solving_agrees_with_the_processor() {
         check_networks(&gpu, &networks(64, 4, 1, false, &student()), &LossConfig::perceptual(3), 64, 1);
         check_networks(&gpu, &networks(32, 6, 3, true, &vgg()), &LossConfig::perceptual(3), 32, 3);
         check_networks(&gpu, &networks(32, 5, 3, false, &student()), &pyramid(), 32, 3);
+        check_networks(&gpu, &networks(32, 5, 3, false, &student()), &grams(), 32, 3);
     }
 }
 
