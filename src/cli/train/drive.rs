@@ -119,13 +119,13 @@ pub fn drive(run: &mut dyn Run, what: &str, files: &Files, schedule: Schedule) -
 }
 
 /// What a training has come to: what the result is called in words and in the report, its steps and seconds, and what was
-/// measured of it, under a heading of its own.
+/// measured of it: its name in the report, what stands before each figure in words, and the figures.
 pub struct Told<'a> {
     pub what: &'a str,
     pub key: &'a str,
     pub steps: usize,
     pub seconds: f64,
-    pub measured: Option<(&'a str, BTreeMap<String, f64>)>,
+    pub measured: Option<(&'a str, &'a str, BTreeMap<String, f64>)>,
 }
 
 impl Told<'_> {
@@ -141,9 +141,9 @@ impl Told<'_> {
         report.insert(key.to_owned(), serde_json::json!(files.out()));
         report.insert("steps".to_owned(), steps.into());
         report.insert("seconds".to_owned(), seconds.into());
-        if let Some((heading, measured)) = measured {
+        if let Some((heading, words, measured)) = measured {
             for (name, value) in &measured {
-                json.say(&format!("  {name}: {value:.3}"))?;
+                json.say(&format!("  {words}{name}: {value:.3}"))?;
             }
             report.insert(heading.to_owned(), serde_json::json!(measured));
         }

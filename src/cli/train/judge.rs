@@ -150,7 +150,7 @@ impl TrainJudge {
         if !finished {
             return Ok(());
         }
-        let (steps, measured) = (run.step_count(), Some(("test", run.quality()?)));
+        let (steps, measured) = (run.step_count(), Some(("test", "", run.quality()?)));
         Told { what: "judge", key: "judge", steps, seconds, measured }.tell(&files, &json)
     }
 }

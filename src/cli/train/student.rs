@@ -123,7 +123,8 @@ impl TrainStudent {
         if !finished {
             return Ok(());
         }
-        let (steps, measured) = (run.step_count(), Some(("rank_correlation", run.quality()?)));
+        let measured = Some(("rank_correlation", "rank correlation with the teacher, ", run.quality()?));
+        let steps = run.step_count();
         let told = Told { what: "perceptual student", key: "student", steps, seconds, measured };
         told.tell(&files, &run.options.common.json)
     }
