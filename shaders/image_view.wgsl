@@ -4,6 +4,9 @@
 
 // 0: a alone, 1: signed difference, 2: heat of the difference, 3: a left of the divider, b right of it.
 override MODE: u32 = 0u;
+// Whether pictures may be larger than they are shown: for a software driver the loop below costs something even when it
+// runs once.
+override SHRINKS: bool = true;
 
 // Samples along an axis of a screen pixel.
 const MOST_SAMPLES: f32 = 16.0;
@@ -58,6 +61,9 @@ fn sample_at(picture: texture_2d<f32>, uv: vec2<f32>, size: vec2<f32>) -> vec3<f
 // apart at most, so that nothing is skipped.
 fn sample_picture(picture: texture_2d<f32>, uv: vec2<f32>) -> vec3<f32> {
     let size = vec2<f32>(textureDimensions(picture));
+    if !SHRINKS {
+        return sample_at(picture, uv, size);
+    }
     let counts = clamp(ceil(size / (2.0 * view.rectangle.zw) - 0.05), vec2<f32>(1.0), vec2<f32>(MOST_SAMPLES));
     var sum = vec3<f32>(0.0);
     for (var y = 0.0; y < counts.y; y += 1.0) {

@@ -118,8 +118,8 @@ impl Painter {
 /// What all views share, and each view's own resources.
 struct Shared {
     device: OpenDevice,
-    /// One for each mode.
-    pipelines: [wgpu::RenderPipeline; 4],
+    /// One for each mode, of pictures that are not shrunk; then the same for all.
+    pipelines: [[wgpu::RenderPipeline; 4]; 2],
     layout: wgpu::BindGroupLayout,
     sampler: wgpu::Sampler,
     views: HashMap<egui::Id, Resources>,
@@ -242,12 +242,12 @@ impl Shared {
         });
         let fragment = if target.is_srgb() { "fragment_linear" } else { "fragment_gamma" };
         let program = Program::new(device, SHADERS[0], &layout);
-        let pipeline = |mode: f64| {
+        let pipeline = |mode: f64, shrinks: f64| {
             let blend = Some(wgpu::BlendState::PREMULTIPLIED_ALPHA_BLENDING);
             let target = wgpu::ColorTargetState { format: target, blend, write_mask: wgpu::ColorWrites::ALL };
-            program.pipeline(fragment, &[("MODE", mode)], target)
+            program.pipeline(fragment, &[("MODE", mode), ("SHRINKS", shrinks)], target)
         };
-        let pipelines = [0.0, 1.0, 2.0, 3.0].map(pipeline);
+        let pipelines = [0.0, 1.0].map(|shrinks| [0.0, 1.0, 2.0, 3.0].map(|mode| pipeline(mode, shrinks)));
         Self { device: opened, pipelines, layout, sampler, views: HashMap::new() }
     }
 
@@ -353,7 +353,12 @@ impl CallbackTrait for View {
         Vec::new()
     }
 
-    fn paint(&self, _: egui::PaintCallbackInfo, pass: &mut wgpu::RenderPass<'static>, resources: &CallbackResources) {
+    fn paint(
+        &self,
+        info: egui::PaintCallbackInfo,
+        pass: &mut wgpu::RenderPass<'static>,
+        resources: &CallbackResources,
+    ) {
         let Some(shared) = resources.get::<Shared>() else { return };
         let Some(view) = shared.views.get(&self.key) else { return };
         let pipeline = match self.look.mode {
@@ -362,7 +367,11 @@ impl CallbackTrait for View {
             Mode::Heat { .. } => 2,
             Mode::Split { .. } => 3,
         };
-        pass.set_pipeline(&shared.pipelines[pipeline]);
+        let shown = self.rectangle.size() * info.pixels_per_point;
+        let shrinks = [&self.a, &self.b]
+            .iter()
+            .any(|image| image.width() as f32 > 2.0 * shown.x || image.height() as f32 > 2.0 * shown.y);
+        pass.set_pipeline(&shared.pipelines[usize::from(shrinks)][pipeline]);
         pass.set_bind_group(0, &view.bind_group, &[]);
         pass.draw(0..3, 0..1);
     }
