@@ -275,7 +275,7 @@ impl Case {
                     augmentation: Augmentation::default(),
                     ..prior::Settings::default()
                 };
-                let mut trainer = prior::Trainer::new(settings, Images::from_tensor(&y)?, device)?;
+                let mut trainer = prior::Trainer::new(settings, Images::from_tensor(&y)?, None, device)?;
                 Box::new(move || trainer.step().map(drop))
             }
         })

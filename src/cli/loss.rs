@@ -4,7 +4,8 @@ use crate::model_file::LossConfig;
 
 /// What `--help` says about it.
 pub const HELP: &str = "The loss: parts with weights, as in `pixel-l1=1,perceptual=1:1:1`. Parts: pixel-l1 (or pixel), \
-                        pixel-l2, perceptual (a weight per level), gram, laplacian";
+                        pixel-l2, perceptual (a weight per level), gram, colour (how much of which colours is there, wherever), \
+                        laplacian";
 
 /// Reads a loss. Parts that are not named have the weight 0; a part without a weight has the weight 1, `perceptual`
 /// without weights three levels of weight 1.
@@ -21,6 +22,7 @@ pub fn parse(text: &str) -> Result<LossConfig, String> {
             "pixel" | "pixel-l1" => loss.pixel_l1 = weight()?,
             "pixel-l2" => loss.pixel_l2 = weight()?,
             "gram" => loss.gram = weight()?,
+            "colour" => loss.colour = weight()?,
             "laplacian" => loss.laplacian = weight()?,
             "perceptual" => {
                 loss.perceptual = value.unwrap_or("1:1:1").split(':').map(number).collect::<Result<_, _>>()?;
@@ -34,8 +36,13 @@ pub fn parse(text: &str) -> Result<LossConfig, String> {
 
 /// The same loss as [`parse`] reads it.
 pub fn format(loss: &LossConfig) -> String {
-    let single =
-        [("pixel-l1", loss.pixel_l1), ("pixel-l2", loss.pixel_l2), ("gram", loss.gram), ("laplacian", loss.laplacian)];
+    let single = [
+        ("pixel-l1", loss.pixel_l1),
+        ("pixel-l2", loss.pixel_l2),
+        ("gram", loss.gram),
+        ("colour", loss.colour),
+        ("laplacian", loss.laplacian),
+    ];
     let mut parts: Vec<String> = single
         .into_iter()
         .filter(|(_, weight)| *weight != 0.0)
@@ -54,7 +61,7 @@ mod tests {
 
     #[test]
     fn what_is_written_is_read() {
-        for text in ["pixel-l1=1", "pixel-l1=0.5,gram=2,perceptual=0:0:1", "pixel-l2=3,laplacian=0.25"] {
+        for text in ["pixel-l1=1", "pixel-l1=0.5,gram=2,perceptual=0:0:1", "pixel-l2=3,colour=4,laplacian=0.25"] {
             assert_eq!(format(&parse(text).unwrap()), text);
         }
         assert_eq!(parse("pixel,perceptual").unwrap(), LossConfig::perceptual(3));
@@ -62,7 +69,7 @@ mod tests {
 
     #[test]
     fn nonsense_is_refused() {
-        for text in ["", "pixel=", "pixel=-1", "pixel=nan", "colour", "gram=1", "perceptual=1:x", "pixel=0"] {
+        for text in ["", "pixel=", "pixel=-1", "pixel=nan", "hue", "gram=1", "perceptual=1:x", "pixel=0"] {
             assert!(parse(text).is_err(), "{text:?}");
         }
     }

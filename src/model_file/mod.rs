@@ -17,7 +17,7 @@ pub use container::{Storage, write_tensors};
 pub use manifest::{FORMAT_VERSION, Manifest, TrainingRecord};
 pub use model::Model;
 pub use part::{About, Part, is_model, is_own};
-pub use parts::Parts;
+pub use parts::{Parts, licences};
 pub use settings::{HeldOut, LossConfig};
 pub use shapes::Network;
 

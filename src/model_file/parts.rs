@@ -5,6 +5,17 @@ use crate::nets::{EncoderConfig, GeneratorConfig, MappingConfig, PerceptualConfi
 use crate::{Picture, Result};
 use candle_core::Device;
 
+/// Licences as one text, what several of them say only once.
+pub fn licences<'a>(all: impl Iterator<Item = &'a str>) -> String {
+    let mut licences = Vec::new();
+    for one in all.flat_map(|all| all.split("; ")) {
+        if !one.is_empty() && !licences.contains(&one) {
+            licences.push(one);
+        }
+    }
+    licences.join("; ")
+}
+
 /// The networks of a model.
 pub struct Parts<'a> {
     /// G.
@@ -24,21 +35,17 @@ impl Parts<'_> {
         let Self { prior, mapping, encoder, perceptual } = self;
         let abouts = [Some(&prior.about), perceptual.map(|part| &part.about), Some(&mapping.about)];
         let abouts = abouts.into_iter().chain([encoder.map(|part| &part.about)]).flatten();
-        let (mut training, mut licences) = (Vec::new(), Vec::new());
+        let mut training = Vec::new();
         for record in abouts.clone().flat_map(|about| &about.training) {
             // A model's mapping names its prior and its perceptual network, too.
             if !training.contains(record) {
                 training.push(record.clone());
             }
         }
-        for one in abouts.map(|about| about.licence.as_str()).chain([licence]).flat_map(|all| all.split("; ")) {
-            if !one.is_empty() && !licences.contains(&one) {
-                licences.push(one);
-            }
-        }
+        let licence = licences(abouts.map(|about| about.licence.as_str()).chain([licence]));
         Manifest {
             training,
-            licence: licences.join("; "),
+            licence,
             ..Manifest::new(
                 prior.config.clone(),
                 mapping.config,

@@ -16,6 +16,9 @@ pub struct LossConfig {
     pub perceptual: Vec<f32>,
     /// Weight of the mean absolute difference of Gram matrices (style), over as many levels as `perceptual` lists.
     pub gram: f32,
+    /// Weight of the mean absolute difference of the Gram matrices of ink, (1 - x) / 2 in each channel: how much of which
+    /// colours is there, wherever it is. White is no ink, so that what counts is what stands on it.
+    pub colour: f32,
     /// Weight of the mean absolute difference of Laplacian pyramids ([GLO]).
     pub laplacian: f32,
     /// Levels of the Laplacian pyramids, the low pass included.
@@ -25,7 +28,8 @@ pub struct LossConfig {
 impl Default for LossConfig {
     /// Pixel L1 alone.
     fn default() -> Self {
-        Self { pixel_l1: 1.0, pixel_l2: 0.0, perceptual: Vec::new(), gram: 0.0, laplacian: 0.0, laplacian_levels: 4 }
+        let (pixel_l2, gram, colour, laplacian) = (0.0, 0.0, 0.0, 0.0);
+        Self { pixel_l1: 1.0, pixel_l2, perceptual: Vec::new(), gram, colour, laplacian, laplacian_levels: 4 }
     }
 }
 
@@ -49,6 +53,7 @@ impl LossConfig {
             ("pixel L1", self.pixel_l1),
             ("pixel L2", self.pixel_l2),
             ("Gram", self.gram),
+            ("colour", self.colour),
             ("Laplacian", self.laplacian),
         ];
         let all = single.into_iter().chain(self.perceptual.iter().map(|&weight| ("perceptual", weight)));

@@ -7,8 +7,37 @@
 use crate::model_file::LossConfig;
 use crate::nets::Perceptual;
 use crate::nets::encoder::Posterior;
+use crate::plan::train::Levels;
 use crate::{Error, Result, ops};
 use candle_core::{D, Tensor};
+
+/// What sees the levels that a loss compares.
+pub trait Sees {
+    /// The first `count` levels of `images: [n, c, s, s]`.
+    ///
+    /// # Errors
+    /// When there are fewer, or the computation fails.
+    fn levels(&self, images: &Tensor, count: usize) -> Result<Vec<Tensor>>;
+}
+
+impl Sees for Perceptual {
+    fn levels(&self, images: &Tensor, count: usize) -> Result<Vec<Tensor>> {
+        Perceptual::levels(self, images, count)
+    }
+}
+
+impl Sees for Levels {
+    fn levels(&self, images: &Tensor, count: usize) -> Result<Vec<Tensor>> {
+        let mut levels = if count <= self.network().level_count() {
+            self.of(images)?
+        } else {
+            // Says what is wrong.
+            self.network().levels(images, count)?
+        };
+        levels.truncate(count);
+        Ok(levels)
+    }
+}
 
 /// What images are compared with: y and everything that is derived from it, computed once.
 #[derive(Clone)]
@@ -16,6 +45,7 @@ pub struct Target {
     pixels: Tensor,
     levels: Vec<Tensor>,
     grams: Vec<Tensor>,
+    ink: Option<Tensor>,
     bands: Vec<Tensor>,
 }
 
@@ -24,13 +54,14 @@ impl Target {
     ///
     /// # Errors
     /// When the loss needs a perceptual network, or more of its levels, than there are.
-    pub fn new(config: &LossConfig, perceptual: Option<&Perceptual>, y: &Tensor) -> Result<Self> {
+    pub fn new(config: &LossConfig, perceptual: Option<&impl Sees>, y: &Tensor) -> Result<Self> {
         let pixels = y.detach().contiguous()?;
         let levels = features(config, perceptual, &pixels)?;
         let grams = if config.gram > 0.0 { levels.iter().map(gram).collect::<Result<_>>()? } else { Vec::new() };
         let bands =
             if config.laplacian > 0.0 { ops::laplacian_pyramid(&pixels, config.laplacian_levels)? } else { Vec::new() };
-        Ok(Self { pixels, levels, grams, bands })
+        let ink = (config.colour > 0.0).then(|| gram(&ink(&pixels)?)).transpose()?;
+        Ok(Self { pixels, levels, grams, ink, bands })
     }
 
     /// y: `[n or 1, cy, s, s]`.
@@ -53,6 +84,7 @@ impl Target {
             pixels: pick(&self.pixels)?,
             levels: all(&self.levels)?,
             grams: all(&self.grams)?,
+            ink: self.ink.as_ref().map(pick).transpose()?,
             bands: all(&self.bands)?,
         })
     }
@@ -65,7 +97,7 @@ impl Target {
 /// When shapes do not fit.
 pub fn reconstruction(
     config: &LossConfig,
-    perceptual: Option<&Perceptual>,
+    perceptual: Option<&impl Sees>,
     images: &Tensor,
     target: &Target,
 ) -> Result<Tensor> {
@@ -86,6 +118,9 @@ pub fn reconstruction(
         for (found, wanted) in levels.iter().zip(&target.grams) {
             sum.add(config.gram, ops::l1_mean(&gram(found)?, wanted)?)?;
         }
+    }
+    if let Some(wanted) = target.ink.as_ref().filter(|_| config.colour > 0.0) {
+        sum.add(config.colour, ops::l1_mean(&gram(&ink(images)?)?, wanted)?)?;
     }
     if config.laplacian > 0.0 {
         for (found, wanted) in ops::laplacian_pyramid(images, config.laplacian_levels)?.iter().zip(&target.bands) {
@@ -110,7 +145,7 @@ impl Sum {
 }
 
 /// The levels that the loss looks at, as deep as any of them has a weight.
-fn features(config: &LossConfig, perceptual: Option<&Perceptual>, images: &Tensor) -> Result<Vec<Tensor>> {
+fn features(config: &LossConfig, perceptual: Option<&impl Sees>, images: &Tensor) -> Result<Vec<Tensor>> {
     let count = match config.gram > 0.0 {
         true => config.perceptual.len(),
         false => config.perceptual.iter().rposition(|&weight| weight > 0.0).map_or(0, |last| last + 1),
@@ -120,6 +155,11 @@ fn features(config: &LossConfig, perceptual: Option<&Perceptual>, images: &Tenso
         Some(perceptual) => perceptual.levels(images, count),
         None => Err(Error::new("The loss compares features, but there is no perceptual network to see them with.")),
     }
+}
+
+/// How much ink there is in every channel of an image in [-1, 1]: 0 for white, 1 for black.
+fn ink(images: &Tensor) -> Result<Tensor> {
+    Ok(((images * -0.5)? + 0.5)?)
 }
 
 /// The Gram matrices `[n, c, c]` of features `[n, c, h, w]`, divided by c h w.
@@ -170,16 +210,25 @@ mod tests {
     }
 
     fn all_parts() -> LossConfig {
-        LossConfig { pixel_l1: 0.5, pixel_l2: 2.0, laplacian: 1.5, laplacian_levels: 3, ..LossConfig::default() }
+        LossConfig {
+            pixel_l1: 0.5,
+            pixel_l2: 2.0,
+            colour: 0.7,
+            laplacian: 1.5,
+            laplacian_levels: 3,
+            ..LossConfig::default()
+        }
     }
 
     #[test]
     fn a_loss_is_its_candidates_own() {
         let (images, y) = (noise(&[4, 3, 32, 32], 1), noise(&[1, 3, 32, 32], 2));
-        let target = Target::new(&all_parts(), None, &y).unwrap();
-        let together = reconstruction(&all_parts(), None, &images, &target).unwrap().to_vec1::<f32>().unwrap();
+        let target = Target::new(&all_parts(), None::<&Perceptual>, &y).unwrap();
+        let together =
+            reconstruction(&all_parts(), None::<&Perceptual>, &images, &target).unwrap().to_vec1::<f32>().unwrap();
         for (i, expected) in together.into_iter().enumerate() {
-            let alone = reconstruction(&all_parts(), None, &images.narrow(0, i, 1).unwrap(), &target).unwrap();
+            let alone =
+                reconstruction(&all_parts(), None::<&Perceptual>, &images.narrow(0, i, 1).unwrap(), &target).unwrap();
             assert!((alone.to_vec1::<f32>().unwrap()[0] - expected).abs() < 1e-6);
         }
     }
@@ -187,10 +236,40 @@ mod tests {
     #[test]
     fn the_loss_of_y_itself_is_zero() {
         let y = noise(&[2, 3, 32, 32], 3);
-        let target = Target::new(&all_parts(), None, &y).unwrap();
-        assert_eq!(reconstruction(&all_parts(), None, &y, &target).unwrap().to_vec1::<f32>().unwrap(), [0.0, 0.0]);
-        let second = reconstruction(&all_parts(), None, &y.narrow(0, 1, 1).unwrap(), &target.select(&[1]).unwrap());
+        let target = Target::new(&all_parts(), None::<&Perceptual>, &y).unwrap();
+        assert_eq!(
+            reconstruction(&all_parts(), None::<&Perceptual>, &y, &target).unwrap().to_vec1::<f32>().unwrap(),
+            [0.0, 0.0]
+        );
+        let second = reconstruction(
+            &all_parts(),
+            None::<&Perceptual>,
+            &y.narrow(0, 1, 1).unwrap(),
+            &target.select(&[1]).unwrap(),
+        );
         assert_eq!(second.unwrap().to_vec1::<f32>().unwrap(), [0.0]);
+    }
+
+    #[test]
+    fn colours_count_wherever_they_are() {
+        let config = LossConfig { pixel_l1: 0.0, colour: 1.0, ..LossConfig::default() };
+        // A square of 4x4 pixels on white, its corner at (place, place).
+        let square = |colour: [f32; 3], place: usize| {
+            let ink = |i: usize| (place..place + 4).contains(&(i / 16)) && (place..place + 4).contains(&(i % 16));
+            let values = (0..3 * 256).map(|i| if ink(i % 256) { colour[i / 256] } else { 1.0 });
+            Tensor::from_vec(values.collect::<Vec<_>>(), (1, 3, 16, 16), &Device::Cpu).unwrap()
+        };
+        let (red, black, white) = ([1.0, -1.0, -1.0], [-1.0; 3], [1.0; 3]);
+        let target = Target::new(&config, None::<&Perceptual>, &square(red, 2)).unwrap();
+        let loss = |x: &Tensor| {
+            let loss = reconstruction(&config, None::<&Perceptual>, x, &target).unwrap();
+            loss.to_vec1::<f32>().unwrap()[0]
+        };
+        assert!(loss(&square(red, 9)) < 1e-7);
+        // Sixteen of 256 pixels, one matrix of nine values divided by three channels: five of them are 0 for red, not for
+        // black; four of them are not for red, but for white.
+        assert!((loss(&square(black, 2)) - 5.0 / 9.0 / 16.0 / 3.0).abs() < 1e-6);
+        assert!((loss(&square(white, 2)) - 4.0 / 9.0 / 16.0 / 3.0).abs() < 1e-6);
     }
 
     #[test]
@@ -208,7 +287,7 @@ mod tests {
     #[test]
     fn a_missing_network_is_said() {
         let y = noise(&[1, 3, 32, 32], 5);
-        let error = Target::new(&LossConfig::perceptual(3), None, &y).err().unwrap();
+        let error = Target::new(&LossConfig::perceptual(3), None::<&Perceptual>, &y).err().unwrap();
         assert!(error.to_string().contains("no perceptual network"));
     }
 

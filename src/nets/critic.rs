@@ -18,9 +18,9 @@ pub struct CriticConfig {
     pub outputs: usize,
     /// f: channels of the first layer.
     pub width: usize,
-    /// Channels of the picture.
+    /// Channels of the picture or map.
     pub channels: usize,
-    /// Rows and columns of the picture: 32, 64 or 128.
+    /// Rows and columns of the picture: 32, 64 or 128; or of a map of features, 8 or 16.
     pub size: usize,
     /// Spectral normalisation in place of batch normalisation.
     pub spectral: bool,
@@ -45,7 +45,11 @@ pub(super) fn halvings(size: usize) -> Result<usize> {
 impl CriticConfig {
     /// The convolutions with the index of each in the sequence and of its normalisation, if it has one.
     fn layers(&self) -> Result<Vec<(ConvSpec, usize, Option<usize>)>> {
-        let hidden = halvings(self.size)? - 1;
+        let hidden = match self.size {
+            8 => 1,
+            16 => 2,
+            size => halvings(size)? - 1,
+        };
         if [self.outputs, self.width, self.channels].contains(&0) {
             return Err(Error::new("A critic needs outputs, a width and channels of at least 1."));
         }

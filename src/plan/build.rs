@@ -1,7 +1,7 @@
 //! Graphs of the networks. `None` wherever a network has what a graph cannot say: it is then run as before.
 
 use super::graph::{Compare, Conv, Graph, Loss, Node, Place, Resample};
-use super::sequence::{add_last_conv, add_sampler, add_sequence};
+use super::sequence::{add_core, add_last_conv, add_reflection, add_sampler, add_sequence};
 use crate::model_file::LossConfig;
 use crate::nets::perceptual::Layer;
 use crate::nets::{ConvBlock, Encoder, Generator, Mapping, Perceptual};
@@ -146,6 +146,10 @@ fn add_perceptual(graph: &mut Graph, perceptual: &Perceptual, image: Place, coun
                 levels.push(place);
                 continue;
             }
+            Layer::Reflect => {
+                place = add_reflection(graph, place)?;
+                continue;
+            }
             Layer::Pool => {
                 let (c, h, w) = graph.shape(place);
                 if h % 2 + w % 2 != 0 {
@@ -158,9 +162,17 @@ fn add_perceptual(graph: &mut Graph, perceptual: &Perceptual, image: Place, coun
             }
             _ => return None,
         };
-        let conv = conv_of(conv);
-        let grey = conv.spec.inputs == 3 && graph.shape(place).0 == 1;
-        place = add_conv(graph, if grey { of_grey(conv)? } else { conv }, place.map, None)?;
+        let mut conv = conv_of(conv);
+        if conv.spec.inputs == 3 && graph.shape(place).0 == 1 {
+            conv = of_grey(conv)?;
+        }
+        // What brings the gradient back through a convolution without padding would need two pixels of it.
+        let bare = conv.spec.kernel == 3 && conv.spec.padding == 0;
+        conv.spec.padding += usize::from(bare);
+        place = add_conv(graph, conv, place.map, None)?;
+        if bare {
+            place = add_core(graph, place)?;
+        }
     }
     (levels.len() == count).then_some(levels)
 }
@@ -189,7 +201,7 @@ pub fn solving(
     graph.results = vec![drawn, y];
     let levels = |part: &LossPart| match part.sees {
         Seen::Level(level) | Seen::Gram(level) => level + 1,
-        Seen::Pixels | Seen::Band(_) => 0,
+        Seen::Pixels | Seen::Ink | Seen::Band(_) => 0,
     };
     let count = parts.iter().map(levels).max().unwrap_or(0);
     let levels = if count > 0 { add_perceptual(&mut graph, perceptual?, y, count)? } else { Vec::new() };
@@ -200,6 +212,10 @@ pub fn solving(
             Seen::Pixels => y,
             Seen::Level(level) => levels[level],
             Seen::Gram(level) => add_gram(&mut graph, levels[level]),
+            Seen::Ink => {
+                let ink = add_scaled(&mut graph, y, -0.5, Some(0.5))?;
+                add_gram(&mut graph, ink)
+            }
             Seen::Band(band) => bands[band],
         };
         graph.losses.push(Loss { place, compare: part.compare, weight: part.weight });
@@ -215,6 +231,19 @@ fn add_gram(graph: &mut Graph, from: Place) -> Place {
     to
 }
 
+/// The values of a place, alone in its map, by this factor, and this added.
+fn add_scaled(graph: &mut Graph, from: Place, factor: f64, plus: Option<f32>) -> Option<Place> {
+    let (channels, ..) = graph.shape(from);
+    let weight = (Tensor::eye(channels, DType::F32, &Device::Cpu).ok()? * factor).ok()?;
+    let conv = Conv {
+        spec: ConvSpec::conv(channels, channels, 1, 1, 0),
+        weight: weight.reshape((channels, channels, 1, 1)).ok()?,
+        bias: plus.and_then(|plus| Tensor::full(plus, channels, &Device::Cpu).ok()),
+        activation: Activation::None,
+    };
+    add_conv(graph, conv, from.map, None)
+}
+
 /// The bands of a Laplacian pyramid of an image, as [`crate::ops::laplacian_pyramid`] has them.
 fn add_bands(graph: &mut Graph, image: Place, count: usize) -> Option<Vec<Place>> {
     let mut bands = Vec::new();
@@ -228,14 +257,7 @@ fn add_bands(graph: &mut Graph, image: Place, count: usize) -> Option<Vec<Place>
         let (low, blurred, band) = (map((h / 2, w / 2)), map((h, w)), map((h, w)));
         graph.nodes.push(Node::Resample { how: Resample::AveragePool, from: fine, to: low });
         graph.nodes.push(Node::Resample { how: Resample::Bilinear, from: low, to: blurred });
-        let minus = (Tensor::eye(channels, DType::F32, &Device::Cpu).ok()? * -1.0).ok()?;
-        let negated = Conv {
-            spec: ConvSpec::conv(channels, channels, 1, 1, 0),
-            weight: minus.reshape((channels, channels, 1, 1)).ok()?,
-            bias: None,
-            activation: Activation::None,
-        };
-        let negated = add_conv(graph, negated, blurred.map, None)?;
+        let negated = add_scaled(graph, blurred, -1.0, None)?;
         graph.nodes.push(Node::Add { terms: [fine, negated], to: band, activation: Activation::None });
         bands.push(band);
         fine = low;
@@ -253,6 +275,8 @@ pub enum Seen {
     Level(usize),
     /// The Gram matrix of a level.
     Gram(usize),
+    /// The Gram matrix of the ink.
+    Ink,
     /// A band of the Laplacian pyramid, the finest first.
     Band(usize),
 }
@@ -276,10 +300,20 @@ pub fn loss_parts(loss: &LossConfig) -> Option<Vec<LossPart>> {
     let levels = loss.perceptual.iter().enumerate();
     let levels = levels.map(|(i, &weight)| part(Seen::Level(i), Compare::L1, weight));
     let grams = (0..loss.perceptual.len()).map(|i| part(Seen::Gram(i), Compare::L1, loss.gram));
+    let ink = [part(Seen::Ink, Compare::L1, loss.colour)];
     let bands = (0..loss.laplacian_levels).map(|i| part(Seen::Band(i), Compare::L1, loss.laplacian));
     let parts: Vec<LossPart> =
-        pixels.chain(levels).chain(grams).chain(bands).filter(|part| part.weight > 0.0).collect();
+        pixels.chain(levels).chain(grams).chain(ink).chain(bands).filter(|part| part.weight > 0.0).collect();
     (!parts.is_empty()).then_some(parts)
+}
+
+/// An image of this shape to all levels of a perceptual network.
+pub fn seeing(perceptual: &Perceptual, (channels, height, width): (usize, usize, usize)) -> Option<Graph> {
+    let mut graph = Graph::default();
+    let image = Place { map: graph.map(vec![channels], (height, width)), group: 0 };
+    graph.input = Some(image);
+    graph.results = add_perceptual(&mut graph, perceptual, image, perceptual.level_count())?;
+    Some(graph)
 }
 
 /// z to G(z).

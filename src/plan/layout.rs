@@ -89,12 +89,14 @@ impl Layout {
         });
     }
 
-    /// Takes pictures `[n, channels, height, width]` out of a group of a map.
+    /// Takes pictures `[n, channels, height, width]` out of a group of a map, on all threads.
     pub fn unpack(&self, group: usize, from: &[f32], to: &mut [f32]) {
         let area = self.height * self.width;
         let blocks = self.groups[group].clone();
         let channels: usize = self.lanes[blocks.clone()].iter().sum();
-        for (to, from) in to.chunks_exact_mut(channels * area).zip(from.chunks_exact(self.image())) {
+        let count = (to.len() / (channels * area)).min(from.len() / self.image());
+        threads::for_each_chunk(&mut to[..count * channels * area], channels * area, |picture, to| {
+            let from = &from[picture * self.image()..][..self.image()];
             for (i, block) in blocks.clone().enumerate() {
                 let plane = &from[block * self.plane()..][..self.plane()];
                 for lane in 0..self.lanes[block] {
@@ -106,6 +108,6 @@ impl Layout {
                     }
                 }
             }
-        }
+        });
     }
 }

@@ -160,6 +160,28 @@ pub(super) fn add_sampler(graph: &mut Graph, sampler: &Sampler, from: Place, to:
     add(graph, what, vec![from], (channels, size, size), Some(to)).map(drop)
 }
 
+/// A map with one pixel more on every side, mirrored at the border pixel.
+pub(super) fn add_reflection(graph: &mut Graph, from: Place) -> Option<Place> {
+    let (channels, height, width) = graph.shape(from);
+    let taps = |length: usize| {
+        let mirrored = |to: usize| if to == 0 { 1 } else { (to - 1).min(2 * length - 1 - to) };
+        Taps::new((length, length + 2), |from, to| f32::from(u8::from(mirrored(to) == from)))
+    };
+    if height < 2 || width < 2 {
+        return None;
+    }
+    let what = sampling([taps(height), taps(width)], (height, width));
+    add(graph, what, vec![from], (channels, height + 2, width + 2), None)
+}
+
+/// A map without the pixels of its border.
+pub(super) fn add_core(graph: &mut Graph, from: Place) -> Option<Place> {
+    let (channels, height, width) = graph.shape(from);
+    let taps = |length: usize| Taps::new((length, length - 2), |from, to| f32::from(u8::from(from == to + 1)));
+    let what = sampling([taps(height), taps(width)], (height, width));
+    add(graph, what, vec![from], (channels, height - 2, width - 2), None)
+}
+
 /// A linear layer on a map of one pixel, of weights `[inputs, outputs]`.
 fn add_linear(graph: &mut Graph, from: Place, weight: &Tensor, bias: Tensor) -> Option<Place> {
     let (inputs, outputs) = weight.dims2().ok()?;

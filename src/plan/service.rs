@@ -130,7 +130,7 @@ pub(super) fn of_solving<'a>(
         match layer {
             Layer::Convolution(block) => convs.push(block.frozen()?),
             Layer::Prepare(conv) => convs.push(conv),
-            Layer::Level | Layer::Pool => {}
+            Layer::Level | Layer::Pool | Layer::Reflect => {}
             _ => return None,
         }
     }

@@ -64,9 +64,9 @@ pub(super) fn pyramid() -> LossConfig {
     LossConfig { laplacian: 1.5, laplacian_levels: 4, pixel_l2: 0.5, ..LossConfig::perceptual(2) }
 }
 
-/// A loss of Gram matrices above all.
+/// A loss of Gram matrices above all, those of the ink among them.
 pub(super) fn grams() -> LossConfig {
-    LossConfig { gram: 2.0, perceptual: vec![0.0, 0.5, 0.0], ..LossConfig::default() }
+    LossConfig { gram: 2.0, colour: 1.5, perceptual: vec![0.0, 0.5, 0.0], ..LossConfig::default() }
 }
 
 /// Pictures, losses and the gradient in z by the operations themselves.
@@ -138,6 +138,10 @@ fn solving_agrees_with_the_operations() {
     check(&networks(32, 4, 1, false, &vgg()), &LossConfig::perceptual(2), 32, 1);
     check(&networks(64, 16, 3, true, &student()), &LossConfig::default(), 64, 3);
     check(&networks(32, 5, 3, false, &student()), &pyramid(), 32, 3);
+    let reflecting =
+        PerceptualConfig { kind: PerceptualKind::VggNormalised, widths: vec![5, 4, 6, 4, 7], normalise: true };
+    check(&networks(32, 5, 3, false, &reflecting), &LossConfig::perceptual(3), 32, 3);
+    check(&networks(32, 4, 1, false, &reflecting), &LossConfig::perceptual(2), 32, 1);
     check(&networks(32, 5, 3, false, &student()), &grams(), 32, 3);
     check(&networks(32, 6, 1, false, &vgg()), &grams(), 32, 1);
 }
@@ -302,9 +306,9 @@ fn a_code_is_its_own_in_any_batch() {
 #[test]
 fn what_a_graph_cannot_say_is_left_to_the_operations() {
     let networks = networks(32, 4, 3, false, &student());
-    let config = PerceptualConfig { kind: PerceptualKind::VggNormalised, widths: vec![4, 4, 4, 4, 4], normalise: true };
-    let reflecting = Perceptual::new(&config, &lively(&config, 1)).unwrap();
+    let config = PerceptualConfig { kind: PerceptualKind::SqueezeNet, widths: Vec::new(), normalise: true };
+    let overlapping = Perceptual::new(&config, &lively(&config, 1)).unwrap();
     let loss = LossConfig::perceptual(2);
-    assert!(Solving::new(&networks.generator, &networks.mapping, Some(&reflecting), &loss).is_none());
+    assert!(Solving::new(&networks.generator, &networks.mapping, Some(&overlapping), &loss).is_none());
     assert!(Plan::new(Graph::default(), runnable()[0], Way::Fastest).is_some());
 }

@@ -1,41 +1,65 @@
-//! Generators trained against a critic: DCGAN and SN-GAN.
+//! Generators trained against critics: DCGAN and SN-GAN. One critic sees the pixels; where there is a perceptual network,
+//! others see its features (Sauer et al., Projected GANs, NeurIPS 2021, without the random projections), which know
+//! edges and textures that a critic would have to learn from the pictures first.
 
+use super::features::Features;
 use super::settings::{Method, Settings};
 use crate::Result;
 use crate::nets::{Critic, CriticConfig, Generator, Params};
 use crate::ops::{Activation, Adam, AdamConfig, activate};
 use crate::plan::train::Training;
 use candle_core::{Device, Tensor};
+use std::sync::Arc;
 
-/// The critic with its optimiser.
+/// The sides of the levels that critics look at: larger ones show little more than the pixels do.
+const SEEN: std::ops::RangeInclusive<usize> = 8..=32;
+
+/// The critics.
 pub struct Opponent {
+    critics: Vec<Learner>,
+    features: Option<Arc<Features>>,
+    plan: Training,
+}
+
+/// One critic with its optimiser.
+pub struct Learner {
     pub(super) params: Params,
     critic: Critic,
     /// The critic as the generator's step asks it, without gradients for its variables: two thirds of the cost.
     fixed: Critic,
-    plans: [Training; 3],
+    plans: [Training; 2],
     pub(super) adam: Adam,
     hinge: bool,
+    /// The level of the features that it sees; `None`: the pixels.
+    level: Option<usize>,
 }
 
 impl Opponent {
-    pub(super) fn new(settings: &Settings, device: &Device) -> Result<Self> {
-        let hinge = settings.method == Method::Sngan;
-        let config = CriticConfig {
-            outputs: 1,
-            width: settings.critic_width,
-            channels: settings.generator.channels,
-            size: settings.generator.size,
-            spectral: hinge,
-        };
-        let params = Params::trainable(&config.initial_weights(settings.seed.wrapping_add(1), device)?)?;
-        let critic = Critic::new(&config, &params)?;
-        let fixed = Critic::new(&config, &params.detached())?;
-        let rates = AdamConfig { learning_rate: settings.second_learning_rate, ..AdamConfig::default() };
-        Ok(Self { adam: params.adam(rates), params, critic, fixed, plans: Default::default(), hinge })
+    pub(super) fn new(settings: &Settings, features: Option<Arc<Features>>, device: &Device) -> Result<Self> {
+        let generator = &settings.generator;
+        let mut critics = vec![Learner::new(settings, None, (generator.channels, generator.size), device)?];
+        let widths = features.as_ref().map_or_else(Vec::new, |features| features.config().level_widths());
+        for (level, width) in widths.into_iter().enumerate() {
+            let size = generator.size >> level;
+            if SEEN.contains(&size) {
+                critics.push(Learner::new(settings, Some(level), (width, size), device)?);
+            }
+        }
+        Ok(Self { critics, features, plan: Training::default() })
     }
 
-    /// One step of the critic, then one of the generator, on the same codes. Returns both losses.
+    /// The critics by the names that checkpoints have for them.
+    pub(super) fn critics(&self) -> impl Iterator<Item = (String, &Learner)> {
+        self.critics.iter().map(|critic| (critic.name(), critic))
+    }
+
+    /// As [`Opponent::critics`], to change them.
+    pub(super) fn critics_mut(&mut self) -> impl Iterator<Item = (String, &mut Learner)> {
+        self.critics.iter_mut().map(|critic| (critic.name(), critic))
+    }
+
+    /// One step of the critics, then one of the generator, on the same codes. Returns the means of the critics' losses and
+    /// of what they make of the generator.
     pub(super) fn step(
         &mut self,
         generator: &Generator,
@@ -43,21 +67,70 @@ impl Opponent {
         real: &Tensor,
         z: &Tensor,
     ) -> Result<(f32, f32)> {
-        let fake = self.plans[0].forward(generator, z, 1)?;
+        let fake = self.plan.forward(generator, z, 1)?;
+        let (levels_of_real, levels_of_fake) = match &self.features {
+            Some(features) => (features.levels(real)?, features.levels(&fake)?),
+            None => (Vec::new(), Vec::new()),
+        };
+        let count = self.critics.len() as f64;
+        let (mut critics_loss, mut generator_loss) = (0.0, None);
+        for critic in &mut self.critics {
+            let (real, fake) =
+                critic.level.map_or((real, &fake), |level| (&levels_of_real[level], &levels_of_fake[level]));
+            critics_loss += critic.learn(real, &fake.detach())? / count as f32;
+            let loss = (critic.against(fake)? / count)?;
+            generator_loss = Some(match generator_loss {
+                None => loss,
+                Some(sum) => (sum + loss)?,
+            });
+        }
+        let Some(generator_loss) = generator_loss else { return Ok((0.0, 0.0)) };
+        adam.step(&generator_loss.backward()?)?;
+        Ok((critics_loss, generator_loss.to_scalar()?))
+    }
+}
+
+impl Learner {
+    fn new(
+        settings: &Settings,
+        level: Option<usize>,
+        (channels, size): (usize, usize),
+        device: &Device,
+    ) -> Result<Self> {
+        let spectral = settings.method == Method::Sngan;
+        let config = CriticConfig { outputs: 1, width: settings.critic_width, channels, size, spectral };
+        let seed = settings.seed.wrapping_add(1 + level.map_or(0, |level| 1 + level as u64));
+        let params = Params::trainable(&config.initial_weights(seed, device)?)?;
+        let critic = Critic::new(&config, &params)?;
+        let fixed = Critic::new(&config, &params.detached())?;
+        let rates = AdamConfig { learning_rate: settings.second_learning_rate, ..AdamConfig::default() };
+        let plans = Default::default();
+        Ok(Self { adam: params.adam(rates), params, critic, fixed, plans, hinge: spectral, level })
+    }
+
+    fn name(&self) -> String {
+        self.level.map_or_else(|| "critic".to_owned(), |level| format!("critic-of-level-{level}"))
+    }
+
+    /// One step on what is real and what is not, `[n, c, s, s]` each. Returns the loss.
+    fn learn(&mut self, real: &Tensor, fake: &Tensor) -> Result<f32> {
         if self.hinge {
             self.critic.iterate_power()?;
         }
-        let loss = self.critic_loss(real, &fake.detach())?;
+        let loss = self.loss(real, fake)?;
         self.adam.step(&loss.backward()?)?;
-        let opinion = self.plans[2].forward(&self.fixed, &fake, 1)?.flatten_from(1)?;
-        let generator_loss = if self.hinge { opinion.mean_all()?.neg()? } else { cross_entropy(&opinion, true)? };
-        adam.step(&generator_loss.backward()?)?;
-        Ok((loss.to_scalar()?, generator_loss.to_scalar()?))
+        Ok(loss.to_scalar()?)
     }
 
-    fn critic_loss(&self, real: &Tensor, fake: &Tensor) -> Result<Tensor> {
+    /// What the generator descends on.
+    fn against(&self, fake: &Tensor) -> Result<Tensor> {
+        let opinion = self.plans[1].forward(&self.fixed, fake, 1)?.flatten_from(1)?;
+        if self.hinge { Ok(opinion.mean_all()?.neg()?) } else { cross_entropy(&opinion, true) }
+    }
+
+    fn loss(&self, real: &Tensor, fake: &Tensor) -> Result<Tensor> {
         // Each batch by its own statistics, as the DCGAN example has it.
-        let opinions = self.plans[1].forward(&self.critic, &Tensor::cat(&[real, fake], 0)?, 2)?.flatten_from(1)?;
+        let opinions = self.plans[0].forward(&self.critic, &Tensor::cat(&[real, fake], 0)?, 2)?.flatten_from(1)?;
         let n = real.dim(0)?;
         let (on_real, on_fake) = (opinions.narrow(0, 0, n)?, opinions.narrow(0, n, fake.dim(0)?)?);
         if !self.hinge {
@@ -86,13 +159,13 @@ mod tests {
         for method in [Method::Dcgan, Method::Sngan] {
             let generator = GeneratorConfig { latent: 4, width: 2, channels: 3, size: 32, layers: Vec::new() };
             let settings = Settings { method, generator, critic_width: 4, ..Settings::default() };
-            let mut opponent = Opponent::new(&settings, &Device::Cpu).unwrap();
+            let mut learner = Learner::new(&settings, None, (3, 32), &Device::Cpu).unwrap();
             let x = Tensor::rand(-1f32, 1f32, (4, 3, 32, 32), &Device::Cpu).unwrap();
-            let before = opponent.fixed.forward(&x, Statistics::Batch).unwrap().to_vec2::<f32>().unwrap();
-            let loss = opponent.critic.forward(&x, Statistics::Batch).unwrap().mean_all().unwrap();
-            opponent.adam.step(&loss.backward().unwrap()).unwrap();
-            let after = opponent.fixed.forward(&x, Statistics::Batch).unwrap();
-            let wanted = opponent.critic.forward(&x, Statistics::Batch).unwrap();
+            let before = learner.fixed.forward(&x, Statistics::Batch).unwrap().to_vec2::<f32>().unwrap();
+            let loss = learner.critic.forward(&x, Statistics::Batch).unwrap().mean_all().unwrap();
+            learner.adam.step(&loss.backward().unwrap()).unwrap();
+            let after = learner.fixed.forward(&x, Statistics::Batch).unwrap();
+            let wanted = learner.critic.forward(&x, Statistics::Batch).unwrap();
             assert_eq!(after.to_vec2::<f32>().unwrap(), wanted.to_vec2::<f32>().unwrap());
             assert_ne!(after.to_vec2::<f32>().unwrap(), before);
             assert!(!after.track_op() && wanted.track_op());

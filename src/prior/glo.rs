@@ -1,5 +1,6 @@
 //! Generative latent optimisation (Bojanowski et al., ICML 2018): one learned code a picture, in the unit ball.
 
+use super::features::Features;
 use super::settings::Settings;
 use crate::nets::weights::normal_values;
 use crate::nets::{Generator, Weights};
@@ -31,13 +32,15 @@ impl Codes {
     }
 
     /// One step of the generator and of the codes of these pictures: the L1 distances of all bands of the Laplacian
-    /// pyramid, each a mean over its elements (the paper's weights 2^2j on sums come to the same). Returns the loss.
+    /// pyramid, each a mean over its elements (the paper's weights 2^2j on sums come to the same), and of the features where
+    /// there are any (the paper's other loss). Returns the loss.
     pub(super) fn step(
         &mut self,
         generator: &Generator,
         adam: &mut Adam,
         real: &Tensor,
         indices: &[usize],
+        features: Option<&Features>,
     ) -> Result<f32> {
         let latent = self.latent;
         let codes: Vec<f32> = indices.iter().flat_map(|&i| &self.values[i * latent..][..latent]).copied().collect();
@@ -46,6 +49,9 @@ impl Codes {
         let mut loss = Tensor::zeros((), candle_core::DType::F32, real.device())?;
         for (found, wanted) in laplacian_pyramid(&x, LEVELS)?.iter().zip(laplacian_pyramid(real, LEVELS)?) {
             loss = (loss + l1_mean(found, &wanted)?.mean_all()?)?;
+        }
+        if let Some(features) = features {
+            loss = (loss + features.difference(&x, real)?)?;
         }
         let gradients = loss.backward()?;
         adam.step(&gradients)?;

@@ -4,6 +4,7 @@
 //! of fixed codes, and checkpoints from which a killed run goes on to the same result.
 
 mod average;
+mod features;
 mod gan;
 mod glo;
 pub mod import;

@@ -1,7 +1,7 @@
 //! What a generator is trained with.
 
 use crate::data::Augmentation;
-use crate::nets::GeneratorConfig;
+use crate::nets::{GeneratorConfig, PerceptualConfig};
 use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
 
@@ -44,6 +44,9 @@ pub struct Settings {
     pub average: f64,
     /// The weight of the KL term of the VAE.
     pub kl: f64,
+    /// The shape of the perceptual network whose features count, too: critics see them (DCGAN, SN-GAN), or the
+    /// reconstruction compares them (VAE, GLO). `None`: pixels alone.
+    pub perceptual: Option<PerceptualConfig>,
     /// Changes to the pictures.
     pub augmentation: Augmentation,
     /// The seed of everything random.
@@ -63,6 +66,7 @@ impl Default for Settings {
             cool_down: 0.0,
             average: 0.999,
             kl: 1e-3,
+            perceptual: None,
             augmentation: Augmentation::default(),
             seed: 0,
         }

@@ -1,13 +1,14 @@
 //! The training of a prior, a step at a time.
 
 use super::average::Average;
+use super::features::Features;
 use super::gan::Opponent;
 use super::glo::Codes;
 use super::settings::{Method, Settings};
 use super::vae::Recogniser;
 use crate::data::{Images, draw_indices};
 use crate::nets::weights::normal_values;
-use crate::nets::{Checkpoint, Generator, Params, Statistics, Weights};
+use crate::nets::{Checkpoint, Generator, Params, Perceptual, Statistics, Weights};
 use crate::ops::{Adam, AdamConfig};
 use crate::{Error, Picture, Result};
 use candle_core::{Device, Tensor};
@@ -16,6 +17,7 @@ use rand::rngs::StdRng;
 use serde::{Deserialize, Serialize};
 use std::cell::OnceCell;
 use std::path::Path;
+use std::sync::Arc;
 
 /// What the checkpoints of a prior call themselves.
 const KIND: &str = "prior";
@@ -50,6 +52,7 @@ pub struct Trainer {
     adam: Adam,
     average: Average,
     partner: Partner,
+    features: Option<Arc<Features>>,
     step: usize,
     /// What [`Trainer::weights`] gave since the last step.
     calibrated: OnceCell<Weights>,
@@ -63,9 +66,11 @@ enum Partner {
 }
 
 impl Partner {
-    fn new(settings: &Settings, images: &Images, device: &Device) -> Result<Self> {
+    fn new(settings: &Settings, images: &Images, features: Option<&Arc<Features>>, device: &Device) -> Result<Self> {
         Ok(match settings.method {
-            Method::Dcgan | Method::Sngan => Self::Opponent(Box::new(Opponent::new(settings, device)?)),
+            Method::Dcgan | Method::Sngan => {
+                Self::Opponent(Box::new(Opponent::new(settings, features.cloned(), device)?))
+            }
             Method::Vae => Self::Recogniser(Box::new(Recogniser::new(settings, device)?)),
             Method::Glo => Self::Codes(Codes::new(settings, images.len())),
         })
@@ -73,58 +78,73 @@ impl Partner {
 
     fn set_learning_rate(&mut self, rate: f64) {
         match self {
-            Self::Opponent(opponent) => opponent.adam.set_learning_rate(rate),
+            Self::Opponent(opponent) => {
+                opponent.critics_mut().for_each(|(_, critic)| critic.adam.set_learning_rate(rate))
+            }
             Self::Recogniser(recogniser) => recogniser.adam.set_learning_rate(rate),
             Self::Codes(codes) => codes.adam.set_learning_rate(rate),
         }
     }
 
-    /// The partner's network and optimiser, if it has one.
-    fn network(&mut self) -> Option<(&Params, &mut Adam)> {
-        match self {
-            Self::Opponent(opponent) => Some((&opponent.params, &mut opponent.adam)),
-            Self::Recogniser(recogniser) => Some((&recogniser.params, &mut recogniser.adam)),
-            Self::Codes(_) => None,
-        }
-    }
-
     fn put(&self, checkpoint: &mut Checkpoint) -> Result<()> {
-        let (params, adam) = match self {
-            Self::Opponent(opponent) => (&opponent.params, &opponent.adam),
-            Self::Recogniser(recogniser) => (&recogniser.params, &recogniser.adam),
+        let mut network = |name: &str, params: &Params, adam: &Adam| {
+            checkpoint.put_weights(&format!("{name}."), &params.weights()?)?;
+            checkpoint.put_adam(&format!("adam.{name}."), adam)
+        };
+        match self {
+            Self::Opponent(opponent) => {
+                opponent.critics().try_for_each(|(name, critic)| network(&name, &critic.params, &critic.adam))
+            }
+            Self::Recogniser(recogniser) => network("critic", &recogniser.params, &recogniser.adam),
             Self::Codes(codes) => {
                 checkpoint.put("codes", &[codes.values.len()], codes.values.clone())?;
-                return checkpoint.put_row_adam("codes.", &codes.adam);
+                checkpoint.put_row_adam("codes.", &codes.adam)
             }
-        };
-        checkpoint.put_weights("critic.", &params.weights()?)?;
-        checkpoint.put_adam("adam.critic.", adam)
+        }
     }
 
     fn restore(&mut self, checkpoint: &Checkpoint, device: &Device) -> Result<()> {
-        if let Some((params, adam)) = self.network() {
-            set_all(params, &checkpoint.weights("critic.", device)?)?;
-            return checkpoint.restore_adam("adam.critic.", adam);
-        }
-        if let Self::Codes(codes) = self {
-            let values = checkpoint.values("codes")?;
-            if values.len() != codes.values.len() {
-                return Err(Error::new("The checkpoint has codes for another number of pictures than are given."));
+        let network = |name: &str, params: &Params, adam: &mut Adam| {
+            set_all(params, &checkpoint.weights(&format!("{name}."), device)?)?;
+            checkpoint.restore_adam(&format!("adam.{name}."), adam)
+        };
+        match self {
+            Self::Opponent(opponent) => {
+                opponent.critics_mut().try_for_each(|(name, critic)| network(&name, &critic.params, &mut critic.adam))
             }
-            checkpoint.restore_row_adam("codes.", &mut codes.adam)?;
-            codes.values = values;
+            Self::Recogniser(recogniser) => network("critic", &recogniser.params, &mut recogniser.adam),
+            Self::Codes(codes) => {
+                let values = checkpoint.values("codes")?;
+                if values.len() != codes.values.len() {
+                    return Err(Error::new("The checkpoint has codes for another number of pictures than are given."));
+                }
+                checkpoint.restore_row_adam("codes.", &mut codes.adam)?;
+                codes.values = values;
+                Ok(())
+            }
         }
-        Ok(())
     }
 }
 
 impl Trainer {
-    /// Starts from random weights.
+    /// Starts from random weights. `perceptual` is the network whose features count beside the pixels, of the shape that
+    /// the settings say.
     ///
     /// # Errors
-    /// When the settings make no sense or do not fit the pictures.
-    pub fn new(settings: Settings, images: Images, device: &Device) -> Result<Self> {
+    /// When the settings make no sense or do not fit the pictures or the network.
+    pub fn new(
+        settings: Settings,
+        images: Images,
+        perceptual: Option<Arc<Perceptual>>,
+        device: &Device,
+    ) -> Result<Self> {
         settings.check()?;
+        if settings.perceptual.as_ref() != perceptual.as_ref().map(|network| network.config()) {
+            return Err(Error::new(match settings.perceptual {
+                Some(_) => "This training needs the perceptual network that it was begun with.",
+                None => "This training was begun without a perceptual network.",
+            }));
+        }
         let config = &settings.generator;
         if (images.size(), images.channels()) != (config.size, config.channels) {
             return Err(Error::new(format!(
@@ -139,10 +159,12 @@ impl Trainer {
         let params = Params::trainable(&weights)?;
         let generator = Generator::new(config, &params)?;
         let rates = AdamConfig { learning_rate: settings.learning_rate, ..AdamConfig::default() };
+        let features = perceptual.map(|network| Features::new(network, &images, device).map(Arc::new)).transpose()?;
         Ok(Self {
             adam: params.adam(rates),
             average: Average::new(settings.average, &weights)?,
-            partner: Partner::new(&settings, &images, device)?,
+            partner: Partner::new(&settings, &images, features.as_ref(), device)?,
+            features,
             device: device.clone(),
             generator,
             images,
@@ -151,6 +173,16 @@ impl Trainer {
             step: 0,
             calibrated: OnceCell::new(),
         })
+    }
+
+    /// Begins at the weights of a generator of the same shape, with new critics or codes.
+    ///
+    /// # Errors
+    /// When the weights are of another shape.
+    pub fn starting_at(mut self, weights: &Weights) -> Result<Self> {
+        set_all(&self.params, weights)?;
+        self.average = Average::new(self.settings.average, &self.params.weights()?)?;
+        Ok(self)
     }
 
     /// The settings.
@@ -189,10 +221,12 @@ impl Trainer {
                 vec![("critic", critic), ("generator", loss)]
             }
             Partner::Recogniser(recogniser) => {
-                let (loss, kl) = recogniser.step(generator, adam, &real, &z, settings.kl)?;
+                let (loss, kl) = recogniser.step(generator, adam, &real, &z, settings.kl, self.features.as_deref())?;
                 vec![("reconstruction", loss), ("kl", kl)]
             }
-            Partner::Codes(codes) => vec![("reconstruction", codes.step(generator, adam, &real, &indices)?)],
+            Partner::Codes(codes) => {
+                vec![("reconstruction", codes.step(generator, adam, &real, &indices, self.features.as_deref())?)]
+            }
         };
         self.step += 1;
         self.calibrated.take();
@@ -285,11 +319,17 @@ impl Trainer {
     ///
     /// # Errors
     /// When the checkpoint is damaged or does not fit the pictures.
-    pub fn resume(path: &Path, steps: Option<usize>, images: Images, device: &Device) -> Result<Self> {
+    pub fn resume(
+        path: &Path,
+        steps: Option<usize>,
+        images: Images,
+        perceptual: Option<Arc<Perceptual>>,
+        device: &Device,
+    ) -> Result<Self> {
         let checkpoint = Checkpoint::open(path, KIND)?;
         let State { mut settings, step } = checkpoint.state()?;
         settings.steps = steps.unwrap_or(settings.steps);
-        let mut trainer = Self::new(settings, images, device)?;
+        let mut trainer = Self::new(settings, images, perceptual, device)?;
         trainer.step = step;
         set_all(&trainer.params, &checkpoint.weights("generator.", device)?)?;
         trainer.average = Average::new(trainer.settings.average, &checkpoint.weights("average.", device)?)?;
@@ -326,9 +366,19 @@ fn set_all(params: &Params, weights: &Weights) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::nets::GeneratorConfig;
+    use crate::nets::{GeneratorConfig, PerceptualConfig};
 
     fn trainer(method: Method) -> Trainer {
+        seeing(method, None)
+    }
+
+    fn student() -> Arc<Perceptual> {
+        let config = PerceptualConfig { widths: vec![4, 4, 6, 6, 8, 8], ..PerceptualConfig::default() };
+        let weights = config.initial_weights(5, &Device::Cpu).unwrap();
+        Arc::new(Perceptual::new(&config, &Params::frozen(weights)).unwrap())
+    }
+
+    fn seeing(method: Method, perceptual: Option<Arc<Perceptual>>) -> Trainer {
         let pictures: Vec<Picture> =
             (0..12).map(|i| Picture::filled(32, 32, [20 * i as u8, 255 - 20 * i as u8, 90, 255])).collect();
         let settings = Settings {
@@ -339,28 +389,69 @@ mod tests {
             steps: 8,
             augmentation: crate::data::Augmentation { shift: 2, flip: true },
             seed: 7,
+            perceptual: perceptual.as_ref().map(|network| network.config().clone()),
             ..Settings::default()
         };
-        Trainer::new(settings, Images::from_pictures(&pictures, 3).unwrap(), &Device::Cpu).unwrap()
+        Trainer::new(settings, Images::from_pictures(&pictures, 3).unwrap(), perceptual, &Device::Cpu).unwrap()
     }
 
     #[test]
     fn a_resumed_run_ends_where_an_unbroken_one_ends() {
-        for method in [Method::Dcgan, Method::Sngan, Method::Vae, Method::Glo] {
-            let mut unbroken = trainer(method);
-            let mut broken = trainer(method);
+        let methods = [Method::Dcgan, Method::Sngan, Method::Vae, Method::Glo];
+        for (method, network) in methods.into_iter().flat_map(|method| [(method, None), (method, Some(student()))]) {
+            let mut unbroken = seeing(method, network.clone());
+            let mut broken = seeing(method, network.clone());
             for _ in 0..3 {
                 unbroken.step().unwrap();
                 broken.step().unwrap();
             }
             let file = tempfile::NamedTempFile::new().unwrap();
             broken.checkpoint().unwrap().save(file.path()).unwrap();
-            let mut resumed = Trainer::resume(file.path(), None, broken.images.clone(), &Device::Cpu).unwrap();
+            let mut resumed =
+                Trainer::resume(file.path(), None, broken.images.clone(), network.clone(), &Device::Cpu).unwrap();
             for _ in 0..3 {
                 assert_eq!(unbroken.step().unwrap(), resumed.step().unwrap());
             }
             assert_eq!(unbroken.samples(4).unwrap(), resumed.samples(4).unwrap());
+            let other = if network.is_some() { None } else { Some(student()) };
+            let refused = Trainer::resume(file.path(), None, broken.images.clone(), other, &Device::Cpu).err().unwrap();
+            assert!(refused.to_string().contains("perceptual network"), "{refused}");
         }
+    }
+
+    #[test]
+    fn features_change_what_is_learned() {
+        for method in [Method::Dcgan, Method::Sngan, Method::Vae, Method::Glo] {
+            let step = |mut trainer: Trainer| {
+                let report = trainer.step().unwrap();
+                (report, trainer.samples(2).unwrap())
+            };
+            let (plain, features) = (step(trainer(method)), step(seeing(method, Some(student()))));
+            assert_ne!(plain.0, features.0, "{method:?}");
+            assert_ne!(plain.1, features.1, "{method:?}");
+        }
+        // One critic of the pixels, and one of either level that is neither too large nor too small.
+        let trainer = seeing(Method::Sngan, Some(student()));
+        let Partner::Opponent(opponent) = &trainer.partner else { panic!("no critics") };
+        let names: Vec<_> = opponent.critics().map(|(name, _)| name).collect();
+        assert_eq!(names, ["critic", "critic-of-level-0", "critic-of-level-1", "critic-of-level-2"]);
+    }
+
+    #[test]
+    fn a_training_can_begin_at_a_generator() {
+        let mut first = trainer(Method::Vae);
+        (0..5).for_each(|_| drop(first.step().unwrap()));
+        let weights = first.weights().unwrap();
+        let second = trainer(Method::Sngan).starting_at(&weights).unwrap();
+        let kernel = |trainer: &Trainer| trainer.params.weights().unwrap().find("main.0.weight").unwrap().clone();
+        let wanted = weights.find("main.0.weight").unwrap();
+        let far = |found: &Tensor| {
+            let difference = (found - wanted).unwrap().abs().unwrap().max_all().unwrap();
+            difference.to_scalar::<f32>().unwrap() > 1e-6
+        };
+        assert!(!far(&kernel(&second)) && far(&kernel(&trainer(Method::Sngan))));
+        // The moving average begins there, too; its statistics are gathered as a mean of several.
+        assert!(!far(second.weights().unwrap().find("main.0.weight").unwrap()));
     }
 
     #[test]
@@ -394,7 +485,7 @@ mod tests {
         trainer.checkpoint().unwrap().save(file.path()).unwrap();
         let bytes = std::fs::read(file.path()).unwrap();
         std::fs::write(file.path(), &bytes[..bytes.len() / 2]).unwrap();
-        let error = Trainer::resume(file.path(), None, trainer.images.clone(), &Device::Cpu).err().unwrap();
+        let error = Trainer::resume(file.path(), None, trainer.images.clone(), None, &Device::Cpu).err().unwrap();
         assert!(error.to_string().contains("damaged"), "{error}");
     }
 }

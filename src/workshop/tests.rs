@@ -237,7 +237,7 @@ fn a_generator_that_collapses_is_warned_of_and_a_healthy_one_is_not() {
             kl,
             ..prior::Settings::default()
         };
-        let mut trainer = prior::Trainer::new(settings, images.clone(), &Device::Cpu).unwrap();
+        let mut trainer = prior::Trainer::new(settings, images.clone(), None, &Device::Cpu).unwrap();
         let mut watch = SampleWatch::new(&pictures[..16]);
         let mut last = None;
         for step in 1..=150 {

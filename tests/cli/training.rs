@@ -88,6 +88,21 @@ fn a_student_is_trained_measured_and_used() {
     let report = json(&place.succeed(&["inspect", "m.safetensors", "--json"]));
     assert_eq!(report["loss"]["perceptual"].as_array().unwrap().len(), 3);
     assert_eq!(report["training"].as_array().unwrap().len(), 3);
+    // A generator that begins at another one, and whose critics see what the student sees.
+    let further = format!("{SMALL_PRIOR} --start g.safetensors --perceptual p.safetensors");
+    place.succeed(&words(&format!("{further} --steps 2 --out h.safetensors --licence mine")));
+    place.succeed(&words(
+        "train prior --images x --size 32 --perceptual p.safetensors --resume --steps 3 --out h.safetensors",
+    ));
+    let report = json(&place.succeed(&["inspect", "h.safetensors", "--json"]));
+    let steps: Vec<_> = report["about"]["training"].as_array().unwrap().iter().map(|record| &record["steps"]).collect();
+    assert_eq!(steps, [1, 3], "{report}");
+    assert_eq!(report["about"]["licence"], "mine");
+    let refused =
+        place.fail(&words(&format!("{} --steps 2 --out i.safetensors", further.replace("--latent 4", "--latent 9"))));
+    assert!(refused.contains("--latent"), "{refused}");
+    let refused = place.fail(&words("train prior --images x --resume --steps 4 --out h.safetensors"));
+    assert!(refused.contains("perceptual network"), "{refused}");
 }
 
 #[test]

@@ -174,7 +174,8 @@ impl Edges {
     }
 }
 
-fn network(path: &Path, device: &Device) -> Result<Perceptual> {
+/// A perceptual network from its file.
+pub(super) fn network(path: &Path, device: &Device) -> Result<Perceptual> {
     let part: Part<PerceptualConfig> = Part::open(path, device)?;
     Perceptual::new(&part.config, &Params::frozen(part.weights))
 }

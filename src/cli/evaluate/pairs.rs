@@ -2,6 +2,7 @@
 //! other.
 
 use super::HowChoice;
+use super::edges::network;
 use crate::cli::options::General;
 use crate::cli::progress::Progress;
 use crate::cli::train::at_least_one;
@@ -10,8 +11,7 @@ use crate::cli::{interrupt, sheet};
 use crate::data::pictures_of;
 use crate::data::{ImageSet, Images, Preparation, Treatment};
 use crate::evaluate::{How, Settings, counterparts, distances, ranks, top};
-use crate::model_file::{Model, Part};
-use crate::nets::{Params, Perceptual, PerceptualConfig};
+use crate::model_file::Model;
 use crate::{Error, Result};
 use candle_core::Tensor;
 use clap::Args;
@@ -63,13 +63,7 @@ impl Pairs {
         let device = self.general.compute.start()?;
         interrupt::listen();
         let model = Arc::new(Model::open(&self.model, &device)?);
-        let network = match &self.perceptual {
-            Some(path) => {
-                let part: Part<PerceptualConfig> = Part::open(path, &device)?;
-                Some(Perceptual::new(&part.config, &Params::frozen(part.weights))?)
-            }
-            None => None,
-        };
+        let network = self.perceptual.as_deref().map(|path| network(path, &device)).transpose()?;
         let manifest = &model.manifest;
         let of_y = Preparation { treatment: manifest.y_kind.treatment(true), ..manifest.preparation.clone() };
         let grey = if manifest.channels_x == 1 { Treatment::Grey } else { Treatment::AsIs };

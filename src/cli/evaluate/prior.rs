@@ -1,5 +1,6 @@
 //! `counterpart evaluate prior`: how near what a generator draws is to images of its domain, prior by prior.
 
+use super::edges::network;
 use crate::cli::inputs::tensor_of;
 use crate::cli::options::General;
 use crate::cli::sheet;
@@ -9,7 +10,7 @@ use crate::data::{Preparation, pictures_of};
 use crate::evaluate::{distances, kernel_distance, mean, mean_pairwise_l1, pooled_features};
 use crate::model_file::Part;
 use crate::nets::weights::normal_values;
-use crate::nets::{Generator, GeneratorConfig, Params, Perceptual, PerceptualConfig, Statistics};
+use crate::nets::{Generator, GeneratorConfig, Params, Statistics};
 use crate::{Error, Result};
 use candle_core::{Device, Tensor};
 use clap::Args;
@@ -68,8 +69,7 @@ impl Prior {
             crate::files::check_place(path, &[&self.priors[..], &self.images[..]].concat())?;
         }
         let device = self.general.compute.start()?;
-        let part: Part<PerceptualConfig> = Part::open(&self.squeezenet, &device)?;
-        let squeezenet = Perceptual::new(&part.config, &Params::frozen(part.weights))?;
+        let squeezenet = network(&self.squeezenet, &device)?;
         let (mut rows, mut shown, columns) = (Vec::new(), Vec::new(), COLUMNS.min(self.count));
         for path in &self.priors {
             let part: Part<GeneratorConfig> = Part::open(path, &device)?;

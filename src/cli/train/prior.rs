@@ -4,16 +4,20 @@ use super::drive::{Run, Told, at_least_one, check_rate, drive, settings_of};
 use super::images::Prepared;
 use super::options::TrainingOptions;
 use crate::data::{Augmentation, Images, Preparation, Treatment};
-use crate::model_file::{About, Part, Storage, TrainingRecord};
-use crate::nets::GeneratorConfig;
+use crate::model_file::{About, Network, Part, Storage, TrainingRecord, licences};
+use crate::nets::{GeneratorConfig, Params, Perceptual, PerceptualConfig};
 use crate::prior::{Method, Settings, Trainer};
 use crate::{Error, Picture, Result};
 use clap::{Args, ValueEnum};
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// Pictures on a sheet of samples, and how many stand in a row.
 const SAMPLES: (usize, usize) = (64, 8);
+
+/// What records call this stage.
+const STAGE: &str = "prior";
 
 /// Trains a generator of the domain X.
 #[derive(Args, Debug)]
@@ -42,6 +46,13 @@ pub struct Prior {
     /// f of the critic, or of the VAE's encoder
     #[arg(long, value_name = "F", default_value_t = 64, value_parser = at_least_one)]
     critic_width: usize,
+    /// A perceptual network whose features count beside the pixels: critics see them (dcgan, sngan), or the
+    /// reconstruction compares them (vae, glo). What `train student` wrote, or VGG16, VGG19 or SqueezeNet
+    #[arg(long, value_name = "P.safetensors")]
+    perceptual: Option<PathBuf>,
+    /// Begins at this generator, of the same shape, instead of random weights
+    #[arg(long, value_name = "G.safetensors", conflicts_with = "resume")]
+    start: Option<PathBuf>,
     #[command(flatten)]
     training: Training,
     #[command(flatten)]
@@ -94,7 +105,7 @@ enum MethodChoice {
 }
 
 impl Prior {
-    fn settings(&self) -> Result<Settings> {
+    fn settings(&self, perceptual: Option<PerceptualConfig>) -> Result<Settings> {
         let training = &self.training;
         let method = match self.method {
             MethodChoice::Dcgan => Method::Dcgan,
@@ -126,6 +137,7 @@ impl Prior {
             cool_down: training.cool_down,
             average: training.ema,
             kl: training.kl,
+            perceptual,
             augmentation: Augmentation { shift: training.shift, flip: training.flip },
             seed: self.common.seed.seed,
         };
@@ -134,20 +146,46 @@ impl Prior {
     }
 
     pub(super) fn run(self) -> Result<()> {
-        let settings = self.settings()?;
-        crate::model_file::Network::shapes(&settings.generator)?;
         let files = self.common.files()?;
         let device = self.common.compute.start()?;
+        let perceptual =
+            self.perceptual.as_ref().map(|path| Part::<PerceptualConfig>::open(path, &device)).transpose()?;
+        let settings = self.settings(perceptual.as_ref().map(|part| part.config.clone()))?;
+        settings.generator.shapes()?;
+        let start = self.start.as_ref().map(|path| Part::<GeneratorConfig>::open(path, &device)).transpose()?;
+        if let Some(found) = start.as_ref().map(|part| &part.config).filter(|found| **found != settings.generator) {
+            return Err(Error::new(format!(
+                "The generator to begin at draws {} pixels and {} channels from {} numbers with a width of {}; say the same \
+                 with --size, --channels, --latent and --width.",
+                found.size, found.channels, found.latent, found.width
+            )));
+        }
+        // What it was begun at stands in what came of it so far.
+        let before = if self.common.result.resume { Part::open(files.out(), &device).ok() } else { start.clone() };
+        let before = before.map_or_else(About::default, |part: Part<GeneratorConfig>| part.about);
+        let seen = perceptual.as_ref().map_or("", |part| &part.about.licence);
+        let licence = licences([&before.licence, seen, &self.common.result.licence].into_iter());
+        let mut begun_at = before.training;
+        begun_at.retain(|record| record.stage == STAGE);
+        if self.common.result.resume {
+            begun_at.pop();
+        }
+        let network = |part: Part<PerceptualConfig>| Perceptual::new(&part.config, &Params::frozen(part.weights));
+        let perceptual = perceptual.map(network).transpose()?.map(Arc::new);
         let treatment = if self.channels == 1 { Treatment::Grey } else { Treatment::AsIs };
         let Prepared { pictures, title, preparation } = self.common.images.prepare(self.size, treatment, 2)?;
         let images = Images::from_pictures(&pictures, self.channels)?;
         let trainer = if self.common.result.resume {
-            Trainer::resume(&files.checkpoint(), self.training.steps, images.clone(), &device)?
+            Trainer::resume(&files.checkpoint(), self.training.steps, images.clone(), perceptual, &device)?
         } else {
-            Trainer::new(settings, images.clone(), &device)?
+            let trainer = Trainer::new(settings, images.clone(), perceptual, &device)?;
+            match &start {
+                Some(part) => trainer.starting_at(&part.weights)?,
+                None => trainer,
+            }
         };
         let what = format!("Training on {} images", images.len());
-        let mut run = PriorRun { trainer, images: images.len(), title, preparation, options: self };
+        let mut run = PriorRun { trainer, images: images.len(), title, preparation, begun_at, licence, options: self };
         let schedule = run.options.common.schedule;
         let (finished, seconds) = drive(&mut run, &what, &files, schedule)?;
         if !finished {
@@ -163,6 +201,9 @@ struct PriorRun {
     images: usize,
     title: String,
     preparation: Preparation,
+    /// How the generator that it began at came to be.
+    begun_at: Vec<TrainingRecord>,
+    licence: String,
     options: Prior,
 }
 
@@ -192,7 +233,7 @@ impl Run for PriorRun {
         let mut rest = settings_of(settings, &["generator", "batch", "steps", "seed"]);
         let method = rest.remove("method").unwrap_or_default();
         let record = TrainingRecord {
-            stage: "prior".into(),
+            stage: STAGE.into(),
             method,
             data: self.title.clone(),
             images: self.images,
@@ -205,9 +246,9 @@ impl Run for PriorRun {
             quality: BTreeMap::new(),
         };
         let about = About {
-            training: vec![record],
+            training: [&self.begun_at[..], &[record]].concat(),
             preparation: self.preparation.clone(),
-            licence: self.options.common.result.licence.clone(),
+            licence: self.licence.clone(),
         };
         Part { config: settings.generator.clone(), weights: self.trainer.weights()?, about }.save(path, Storage::F32)
     }

@@ -154,7 +154,7 @@ impl VaeNamTrainer {
             mapping_adam: mapping_params.adam(rates(settings.learning_rate_mapping)),
             encoder_adam: encoder_params.adam(rates(settings.learning_rate_encoder)),
             order: Order::new(settings.seed, images.len(), settings.batch),
-            plans: Plans::default(),
+            plans: given.plans(),
             step: 0,
             device: device.clone(),
             settings,
@@ -206,7 +206,7 @@ impl Trainer for VaeNamTrainer {
         let mut moves = source(seed, Purpose::Augmentation, step);
         let next = || Move::draw(self.settings.shift, &mut moves);
         let y = self.given.images.moved_batch(&rows, next, &self.device)?;
-        let perceptual = self.given.perceptual.as_deref();
+        let perceptual = self.plans.perceptual.as_ref();
         let target = Target::new(&self.settings.loss, perceptual, &y)?;
         let posterior = self.plans.encoder.forward(self.encoder.body(), &y, 1)?.flatten_from(1)?;
         let posterior = self.encoder.posterior(&posterior)?;

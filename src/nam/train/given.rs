@@ -4,7 +4,7 @@ use crate::data::Images;
 use crate::model_file::LossConfig;
 use crate::nam::networks::NetworkSet;
 use crate::nets::{Checkpoint, Encoder, Generator, Mapping, MappingConfig, Perceptual};
-use crate::plan::train::Training;
+use crate::plan::train::{Levels, Training};
 use crate::{Error, Result};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -23,11 +23,11 @@ pub struct Given {
 }
 
 /// The plans of the networks of a training.
-#[derive(Default)]
 pub(super) struct Plans {
     pub generator: Training,
     pub mapping: Training,
     pub encoder: Training,
+    pub perceptual: Option<Levels>,
 }
 
 /// What a checkpoint says of a run beside its tensors.
@@ -39,6 +39,16 @@ pub(super) struct State<S> {
 }
 
 impl Given {
+    /// Plans for a training of these networks.
+    pub(super) fn plans(&self) -> Plans {
+        Plans {
+            generator: Training::default(),
+            mapping: Training::default(),
+            encoder: Training::default(),
+            perceptual: self.perceptual.clone().map(Levels::new),
+        }
+    }
+
     /// An empty checkpoint of a kind of run, with its state.
     pub(super) fn checkpoint<S: Clone + Serialize>(&self, kind: &str, settings: &S, step: usize) -> Result<Checkpoint> {
         let state = State { settings: settings.clone(), step, images: self.images.fingerprint() };

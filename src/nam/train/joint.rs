@@ -113,11 +113,11 @@ impl NamTrainer {
             order: Order::new(settings.seed, images, settings.batch),
             step: 0,
             settings,
+            plans: given.plans(),
             given,
             device,
             params,
             mapping,
-            plans: Plans::default(),
             codes,
         })
     }
@@ -165,7 +165,7 @@ impl Trainer for NamTrainer {
         self.code_adam.set_learning_rate(self.settings.learning_rate_codes * share);
         let rows = self.order.rows(self.step).to_vec();
         let y = self.given.images.batch(&rows, &self.device)?;
-        let perceptual = self.given.perceptual.as_deref();
+        let perceptual = self.plans.perceptual.as_ref();
         let target = Target::new(&self.settings.loss, perceptual, &y)?;
         let z = Var::from_tensor(&self.code_batch(&rows)?)?;
         let x = self.plans.generator.forward(&*self.given.generator, &z, 1)?;

@@ -17,7 +17,7 @@ use super::build;
 use super::graph::{Conv, Graph, Place};
 use crate::nets::generator::MAPS_AT_ONCE;
 use crate::nets::in_parts::InParts;
-use crate::nets::{ConvBlock, Critic, Generator, Mapping, Statistics, TrainingLayer};
+use crate::nets::{ConvBlock, Critic, Generator, Mapping, Perceptual, Statistics, TrainingLayer};
 use crate::ops::cpu;
 use crate::{Error, Result};
 use candle_core::Tensor;
@@ -136,6 +136,49 @@ impl Trainable for Critic {
     }
 }
 
+/// The plan of a frozen perceptual network, made when it is first needed.
+pub struct Levels {
+    network: Arc<Perceptual>,
+    planned: OnceLock<Option<Arc<Network>>>,
+}
+
+impl Levels {
+    /// Of this network.
+    pub fn new(network: Arc<Perceptual>) -> Self {
+        Self { network, planned: OnceLock::new() }
+    }
+
+    /// The network.
+    pub fn network(&self) -> &Perceptual {
+        &self.network
+    }
+
+    /// All levels of `images: [n, c, s, s]`, always of the same c and s, as [`Perceptual::levels`] has them.
+    ///
+    /// # Errors
+    /// When the images are too small, or the computation fails.
+    pub fn of(&self, images: &Tensor) -> Result<Vec<Tensor>> {
+        let (count, channels, height, width) = images.dims4()?;
+        let plan = || Network::new(build::seeing(&self.network, (channels, height, width))?, Vec::new()).map(Arc::new);
+        if let Some(planned) = self.planned.get_or_init(plan)
+            && planned.input() == (channels, height, width)
+            && let Some(all) = operation::apply(planned, &[], images, 1)?
+        {
+            if self.network.level_count() == 1 {
+                return Ok(vec![all]);
+            }
+            let mut start = 0;
+            let level = |(c, h, w): (usize, usize, usize)| {
+                let length = count * c * h * w;
+                start += length;
+                Ok(all.narrow(0, start - length, length)?.reshape((count, c, h, w))?)
+            };
+            return planned.results().into_iter().map(level).collect();
+        }
+        self.network.levels(images, self.network.level_count())
+    }
+}
+
 /// The plan of one network, made when it is first needed.
 #[derive(Default)]
 pub struct Training {
@@ -190,7 +233,7 @@ impl Training {
 
 /// A network that does not learn, on some pictures after the other; no maps are kept in between.
 fn in_parts(planned: &Arc<Network>, x: &Tensor, at_once: usize) -> Result<Tensor> {
-    let [_, (c, h, w)] = planned.shapes();
+    let (c, h, w) = planned.results()[0];
     let planned = planned.clone();
     let draw = move |x: &Tensor| {
         let drawn = operation::apply(&planned, &[], x, 1)?;

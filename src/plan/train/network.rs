@@ -12,7 +12,7 @@ use super::workspace::{Gradients, Parameters, Trained, Workspace};
 use crate::ops::{Activation, ConvSpec, threads};
 use std::sync::{Mutex, OnceLock, PoisonError};
 
-/// A graph with one input and one result, whose convolutions learn or are frozen.
+/// A graph with one input, whose convolutions learn or are frozen.
 pub struct Network {
     graph: Graph,
     layouts: Vec<Layout>,
@@ -20,9 +20,8 @@ pub struct Network {
     /// Of every node that is a convolution.
     layers: Vec<Option<Layer>>,
     finishes: Vec<(Vec<Finish>, Vec<Finish>)>,
-    /// What is done to the gradient that comes from outside, and how that is laid out.
-    seed: (Finish, Layout),
-    result: Place,
+    /// What is asked for, what is done to the gradient in it that comes from outside, and how that is laid out.
+    results: Vec<(Place, Finish, Layout)>,
     spare: Mutex<Vec<Workspace>>,
 }
 
@@ -41,13 +40,14 @@ enum Layer {
 }
 
 impl Network {
-    /// Plans a graph with one input and one result. `norms` has the convolutions that learn, in the order of the graph,
+    /// Plans a graph with one input and its results. `norms` has the convolutions that learn, in the order of the graph,
     /// and whether each is normalised; where it is empty, all are frozen. `None` where the kernels cannot do it.
     pub fn new(graph: Graph, norms: Vec<bool>) -> Option<Self> {
         let (mut graph, kernels) = (graph, kernels());
-        let (result, input) = (*graph.results.first()?, graph.input?);
-        // The gradient from outside comes first, as that of a loss does. Convolutions that learn look at all values again.
-        graph.losses = vec![Loss { place: result, compare: super::super::graph::Compare::L1, weight: 1.0 }];
+        let (results, input) = (graph.results.clone(), graph.input?);
+        // The gradients from outside come first, as those of a loss do. Convolutions that learn look at all values again.
+        let seed = |&place: &Place| Loss { place, compare: super::super::graph::Compare::L1, weight: 1.0 };
+        graph.losses = results.iter().map(seed).collect();
         if !norms.is_empty() {
             graph.results = (0..graph.maps.len()).flat_map(|map| graph.places(map)).collect();
         }
@@ -74,16 +74,24 @@ impl Network {
         });
         let layers = layers.collect::<Option<Vec<_>>>()?;
         let finishes = (0..graph.nodes.len()).map(|i| finishes(&graph, &layouts, i, &graph.nodes[i])).collect();
-        let (channels, height, width) = graph.shape(result);
-        let layout = Layout::new(&MapShape { groups: vec![channels], height, width });
-        let seed = (backward_finish(&graph, result, Writer::Loss(0)), layout);
-        let known = learning.next().is_none() && input != result;
-        known.then_some(Self { graph, layouts, kernels, layers, finishes, seed, result, spare: Mutex::default() })
+        let known = learning.next().is_none() && !results.is_empty() && !results.contains(&input);
+        let results = results.into_iter().enumerate().map(|(i, place)| {
+            let (channels, height, width) = graph.shape(place);
+            let layout = Layout::new(&MapShape { groups: vec![channels], height, width });
+            (place, backward_finish(&graph, place, Writer::Loss(i)), layout)
+        });
+        let results = results.collect();
+        known.then_some(Self { graph, layouts, kernels, layers, finishes, results, spare: Mutex::default() })
     }
 
-    /// Channels, rows and columns of the input and of the result.
-    pub fn shapes(&self) -> [(usize, usize, usize); 2] {
-        [self.graph.input.unwrap_or(self.result), self.result].map(|place| self.graph.shape(place))
+    /// Channels, rows and columns of the input.
+    pub fn input(&self) -> (usize, usize, usize) {
+        self.graph.input.map_or((0, 0, 0), |place| self.graph.shape(place))
+    }
+
+    /// Channels, rows and columns of the results.
+    pub fn results(&self) -> Vec<(usize, usize, usize)> {
+        self.results.iter().map(|(place, ..)| self.graph.shape(*place)).collect()
     }
 
     /// The floats that both passes of a picture take.
@@ -103,7 +111,8 @@ impl Network {
             let slots = memory.slots.iter().map(|floats| Floats::zeros(floats * count)).collect();
             let trained = self.layers.iter().flatten().filter(|layer| matches!(layer, Layer::Trained { .. }));
             let layers = trained.map(|_| Trained::default()).collect();
-            let seed = Floats::zeros(count * self.seed.1.image());
+            let largest = self.results.iter().map(|(.., layout)| layout.image()).max().unwrap_or(0);
+            let seed = Floats::zeros(count * largest);
             Workspace { memory, slots, shared: Floats::default(), seed, layers, count, parts }
         });
         space.parts = parts;
@@ -127,7 +136,8 @@ impl Network {
         Source { layout: &self.layouts[place.map], group: place.group, values: work.slot(kind, place.map) }
     }
 
-    /// The result for `inputs`, as many pictures as the workspace is for.
+    /// The results for `inputs`, as many pictures as the workspace is for: those of all pictures, one result after the
+    /// other.
     pub fn forward(&self, work: &mut Workspace, inputs: &[f32], parameters: &[Parameters]) -> Vec<f32> {
         let Some(input) = self.graph.input else { return Vec::new() };
         threads::within(|| {
@@ -137,11 +147,15 @@ impl Network {
             for index in 0..self.graph.nodes.len() {
                 self.make(work, index, parameters);
             }
-            let (c, h, w) = self.graph.shape(self.result);
-            let mut result = vec![0.0; work.count * c * h * w];
-            let from = work.slot(Kind::Values, self.result.map);
-            self.layouts[self.result.map].unpack(self.result.group, from, &mut result);
-            result
+            let lengths: Vec<usize> = self.results().into_iter().map(|(c, h, w)| work.count * c * h * w).collect();
+            let mut values = vec![0.0; lengths.iter().sum()];
+            let mut rest = &mut values[..];
+            for ((place, ..), length) in self.results.iter().zip(lengths) {
+                let (here, behind) = rest.split_at_mut(length);
+                self.layouts[place.map].unpack(place.group, work.slot(Kind::Values, place.map), here);
+                rest = behind;
+            }
+            values
         })
     }
 
@@ -222,7 +236,8 @@ impl Network {
     /// For a layer that learns, how many values of a channel each part has, and their means and variances.
     pub fn moments<'a>(&self, work: &'a Workspace, index: usize) -> (usize, &'a Moments) {
         let is = |layer: &Option<Layer>| matches!(layer, Some(Layer::Trained { index: found, .. }) if *found == index);
-        let node = self.layers.iter().position(is).map_or(self.result.map, |node| self.graph.nodes[node].to().map);
+        let node =
+            self.layers.iter().position(is).map_or(self.results[0].0.map, |node| self.graph.nodes[node].to().map);
         let layout = &self.layouts[node];
         (work.count / work.parts * layout.height * layout.width, &work.layers[index].moments)
     }
@@ -245,7 +260,8 @@ impl Network {
         wanted
     }
 
-    /// The gradient in the input, if that is wanted, and those of the parameters, from that of the result.
+    /// The gradient in the input, if that is wanted, and those of the parameters, from those of the results, which come as
+    /// [`Network::forward`] gives their values.
     pub fn backward(
         &self,
         work: &mut Workspace,
@@ -256,12 +272,26 @@ impl Network {
         let mut gradients: Vec<Gradients> = parameters.iter().map(|_| Gradients::default()).collect();
         let wanted = self.wanted(of_input, of_parameters);
         threads::within(|| {
-            let (finish, layout) = &self.seed;
-            let mut seed = std::mem::take(&mut work.seed);
-            layout.pack(0, gradient, &mut seed);
-            self.pass(work, self.result, (Writer::Loss(0), *finish), |_, target| {
-                elementwise::add(self.kernels, target.1, Source { layout, group: 0, values: &seed }, None, target.0);
-            });
+            let (mut seed, mut rest) = (std::mem::take(&mut work.seed), gradient);
+            for (i, (place, finish, layout)) in self.results.iter().enumerate() {
+                let (c, h, w) = self.graph.shape(*place);
+                let (here, behind) = rest.split_at(work.count * c * h * w);
+                rest = behind;
+                if self.results.len() > 1 {
+                    // The memory was another result's before.
+                    layout.clear_frames(work.count, &mut seed);
+                }
+                layout.pack(0, here, &mut seed);
+                self.pass(work, *place, (Writer::Loss(i), *finish), |_, target| {
+                    elementwise::add(
+                        self.kernels,
+                        target.1,
+                        Source { layout, group: 0, values: &seed },
+                        None,
+                        target.0,
+                    );
+                });
+            }
             work.seed = seed;
             for index in (0..self.graph.nodes.len()).rev() {
                 let to = self.graph.nodes[index].to();

@@ -87,8 +87,11 @@ impl CustomOp2 for Whole {
         let mut work = pass.network.workspace(count, *parts);
         let y = pass.with_parameters(|parameters| pass.network.forward(&mut work, x, parameters))?;
         pass.lock().work = Some(work);
-        let [_, (c, h, w)] = pass.network.shapes();
-        Ok((CpuStorage::F32(y), Shape::from((count, c, h, w))))
+        let shape = match pass.network.results()[..] {
+            [(c, h, w)] => Shape::from((count, c, h, w)),
+            _ => Shape::from(y.len()),
+        };
+        Ok((CpuStorage::F32(y), shape))
     }
 
     fn bwd(
@@ -165,14 +168,15 @@ impl CustomOp2 for Link {
     }
 }
 
-/// Runs a planned network on `x`, in so many parts; `None` where the tensors are not those that it can read.
+/// Runs a planned network on `x`, in so many parts; `None` where the tensors are not those that it can read. Of several
+/// results come the values alone, one after the other.
 pub(super) fn apply(
     network: &Arc<Network>,
     layers: &[TrainingLayer],
     x: &Tensor,
     parts: usize,
 ) -> Result<Option<Tensor>> {
-    let [(c, h, w), _] = network.shapes();
+    let (c, h, w) = network.input();
     let parameters = |layer: &TrainingLayer| {
         let (scales, shifts) = layer.norm.as_ref().map(|norm| norm.scales()).unzip();
         let all = [Some(&layer.weight), layer.bias.as_ref(), scales, shifts].map(Option::<&Tensor>::cloned);

@@ -1,7 +1,7 @@
 //! Planned networks against the operations they replace.
 
 use super::*;
-use crate::nets::{CriticConfig, GeneratorConfig, MappingConfig, Params, Weights};
+use crate::nets::{CriticConfig, GeneratorConfig, MappingConfig, Params, PerceptualConfig, PerceptualKind, Weights};
 use crate::ops::tests::{random, values};
 use crate::plan::tests::{grown, lively, mixed, style};
 use candle_core::{Device, Tensor, Var};
@@ -127,6 +127,41 @@ fn critics_agree_with_their_operations() {
         let weights: Weights = weights.iter().map(louder).collect();
         for parts in [1, 2] {
             compare(&weights, true, &random(&[6, 3, 32, 32], 1), parts, |params| Critic::new(&config, params).unwrap());
+        }
+    }
+}
+
+#[test]
+fn levels_agree_with_their_operations() {
+    let student = PerceptualConfig { widths: vec![5, 16, 7, 20, 33, 18], ..PerceptualConfig::default() };
+    let vgg = PerceptualConfig { kind: PerceptualKind::Vgg16, widths: vec![4, 6, 8, 5], normalise: true };
+    let reflecting =
+        PerceptualConfig { kind: PerceptualKind::VggNormalised, widths: vec![4, 6, 8, 5, 3], normalise: true };
+    for config in [student, vgg, reflecting] {
+        let weights = lively(&config, 6).weights().unwrap();
+        let network = Arc::new(Perceptual::new(&config, &Params::frozen(weights)).unwrap());
+        for (channels, batch) in [(3, 3), (1, 5)] {
+            let levels = Levels::new(network.clone());
+            let x = random(&[batch, channels, 32, 32], 1);
+            let all = |found: Vec<Tensor>| {
+                let flat = found.iter().map(|level| Ok(level.flatten_from(1)?));
+                Ok(Tensor::cat(&flat.collect::<Result<Vec<_>>>()?, 1)?)
+            };
+            // The second pass has the memory of the first.
+            for round in 0..2 {
+                let nothing = Params::frozen(Weights::default());
+                let found = pass(&nothing, &x, |x| all(levels.of(x)?));
+                let wanted = pass(&nothing, &x, |x| all(network.levels(x, config.levels())?));
+                assert_eq!(found["output"].len(), wanted["output"].len());
+                for (name, wanted) in &wanted {
+                    let difference = difference(&found[name], wanted);
+                    assert!(difference < 2e-5, "{config:?}: {name} differs by {difference:e} in round {round}");
+                }
+            }
+            assert!(levels.planned.get().is_some_and(Option::is_some), "{config:?} was not planned");
+            // Images of another size are seen, too.
+            let small = levels.of(&random(&[2, channels, 16, 16], 1)).unwrap();
+            assert_eq!(small[0].dims(), [2, config.level_widths()[0], 16, 16]);
         }
     }
 }
