@@ -101,8 +101,9 @@ fn a_student_is_trained_measured_and_used() {
     let refused =
         place.fail(&words(&format!("{} --steps 2 --out i.safetensors", further.replace("--latent 4", "--latent 9"))));
     assert!(refused.contains("--latent"), "{refused}");
-    let refused = place.fail(&words("train prior --images x --resume --steps 4 --out h.safetensors"));
-    assert!(refused.contains("perceptual network"), "{refused}");
+    let without = place.run(&words("train prior --images x --size 32 --resume --steps 4 --out h.safetensors"));
+    let refused = String::from_utf8_lossy(&without.stderr);
+    assert!(without.status.code() == Some(1) && refused.contains("needs the perceptual network"), "{refused}");
 }
 
 #[test]
