@@ -170,7 +170,7 @@ mod tests {
         let first = &crate::model_file::embedded::all()[0];
         let stages = |training: &[TrainingRecord]| training.iter().map(|r| r.stage.clone()).collect::<Vec<_>>();
         let generator: Part<GeneratorConfig> = Part::from_bytes(first.id, first.bytes, &Device::Cpu).unwrap();
-        assert_eq!(stages(&generator.about.training), ["prior"]);
+        assert_eq!(stages(&generator.about.training), ["prior"; 3]);
         let perceptual: Part<PerceptualConfig> = Part::from_bytes(first.id, first.bytes, &Device::Cpu).unwrap();
         assert_eq!(stages(&perceptual.about.training), ["student"]);
     }

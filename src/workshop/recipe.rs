@@ -4,7 +4,7 @@ use super::folder::Folder;
 use crate::data::{Augmentation, Crop, Facing, ImageSet, Preparation, Treatment, YKind};
 use crate::model_file::LossConfig;
 use crate::nam::train::{Contrast, NamSettings, VaeNamSettings};
-use crate::nets::{EncoderConfig, GeneratorConfig, MappingConfig, PerceptualConfig};
+use crate::nets::{EncoderConfig, GeneratorConfig, MappingConfig};
 use crate::{Error, Picture, Result, prior};
 use candle_core::Device;
 use serde::{Deserialize, Serialize};
@@ -232,9 +232,8 @@ impl Recipe {
         self.steps.unwrap_or(preset)[stage]
     }
 
-    /// The settings of the prior's training on so many pictures: an SN-GAN, as the first model's, with critics of what a
-    /// perceptual network of this shape sees.
-    pub(super) fn prior_settings(&self, images: usize, perceptual: Option<PerceptualConfig>) -> prior::Settings {
+    /// The settings of the prior's training on so many pictures: an SN-GAN, as the first model's.
+    pub(super) fn prior_settings(&self, images: usize) -> prior::Settings {
         let width = if self.is_quick() { 32 } else { 48 };
         let latent = if self.size == 32 { 32 } else { 100 };
         prior::Settings {
@@ -243,7 +242,6 @@ impl Recipe {
             batch: images.min(32),
             steps: self.stage_steps(0),
             cool_down: 0.3,
-            perceptual,
             augmentation: Augmentation { shift: 2, flip: false },
             seed: self.seed,
             ..prior::Settings::default()

@@ -164,12 +164,9 @@ impl Work {
             self.x = (title, pictures.len());
             let images = Images::from_pictures(&pictures, 3)?;
             let checkpoint = self.folder.checkpoint("prior");
-            let network = frozen_perceptual(self.perceptual.as_ref())?;
-            let shape = network.as_ref().map(|network| network.config().clone());
-            let settings = self.recipe.prior_settings(images.len(), shape);
             let trainer = match checkpoint.exists() {
-                true => prior::Trainer::resume(&checkpoint, None, images, network, &self.device)?,
-                false => prior::Trainer::new(settings, images, network, &self.device)?,
+                true => prior::Trainer::resume(&checkpoint, None, images, None, &self.device)?,
+                false => prior::Trainer::new(self.recipe.prior_settings(images.len()), images, None, &self.device)?,
             };
             return Ok(Running::Prior(Box::new(trainer)));
         };
