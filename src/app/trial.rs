@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 const SETTLE: Duration = Duration::from_millis(1500);
 /// How long the window is watched at rest.
 const REST: Duration = Duration::from_secs(4);
-/// After this time without samples there will be none.
+/// After this time without samples, or without a step, there will be none.
 const PATIENCE: Duration = Duration::from_secs(120);
 
 /// The figures of one trial. Times are in milliseconds, memory in megabytes of 2^20 bytes; what the system does not tell
@@ -136,7 +136,8 @@ impl Trial {
                 self.figures.rest.frames += 1;
                 Wish::Frame(REST - elapsed)
             }
-            Stage::Refining if elapsed < self.length => {
+            // On a busy machine the first steps may take longer than that; without them there is nothing to say.
+            Stage::Refining if elapsed < self.length || (report.steps_per_second <= 0.0 && elapsed < PATIENCE) => {
                 // Now and then: asking takes longer than a small frame should.
                 if report.frames.is_multiple_of(16) {
                     let memory = &mut self.figures.refining.memory;

@@ -113,6 +113,16 @@ impl Params {
         Adam::new(self.vars().into_iter().map(|(_, variable)| variable).collect(), config)
     }
 
+    /// Sets all variables, statistics included, to the values that `weights` has under their full names; frozen parameters
+    /// stay as they are.
+    ///
+    /// # Errors
+    /// When one is missing or of another shape.
+    pub fn set(&self, weights: &Weights) -> Result<()> {
+        let Shared::Trainable { variables, .. } = &*self.shared else { return Ok(()) };
+        variables.iter().try_for_each(|(name, variable)| Ok(variable.set(&weights.get(name, variable.dims())?)?))
+    }
+
     /// A copy of all values as they are now, statistics included, under their full names.
     ///
     /// # Errors

@@ -8,6 +8,7 @@ mod features;
 mod gan;
 mod glo;
 pub mod import;
+mod partner;
 mod settings;
 mod trainer;
 mod vae;

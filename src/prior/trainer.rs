@@ -2,10 +2,8 @@
 
 use super::average::Average;
 use super::features::Features;
-use super::gan::Opponent;
-use super::glo::Codes;
-use super::settings::{Method, Settings};
-use super::vae::Recogniser;
+use super::partner::Partner;
+use super::settings::Settings;
 use crate::data::{Images, draw_indices};
 use crate::nets::weights::normal_values;
 use crate::nets::{Checkpoint, Generator, Params, Perceptual, Statistics, Weights};
@@ -56,74 +54,6 @@ pub struct Trainer {
     step: usize,
     /// What [`Trainer::weights`] gave since the last step.
     calibrated: OnceCell<Weights>,
-}
-
-/// What the generator learns against or with.
-enum Partner {
-    Opponent(Box<Opponent>),
-    Recogniser(Box<Recogniser>),
-    Codes(Codes),
-}
-
-impl Partner {
-    fn new(settings: &Settings, images: &Images, features: Option<&Arc<Features>>, device: &Device) -> Result<Self> {
-        Ok(match settings.method {
-            Method::Dcgan | Method::Sngan => {
-                Self::Opponent(Box::new(Opponent::new(settings, features.cloned(), device)?))
-            }
-            Method::Vae => Self::Recogniser(Box::new(Recogniser::new(settings, device)?)),
-            Method::Glo => Self::Codes(Codes::new(settings, images.len())),
-        })
-    }
-
-    fn set_learning_rate(&mut self, rate: f64) {
-        match self {
-            Self::Opponent(opponent) => {
-                opponent.critics_mut().for_each(|(_, critic)| critic.adam.set_learning_rate(rate))
-            }
-            Self::Recogniser(recogniser) => recogniser.adam.set_learning_rate(rate),
-            Self::Codes(codes) => codes.adam.set_learning_rate(rate),
-        }
-    }
-
-    fn put(&self, checkpoint: &mut Checkpoint) -> Result<()> {
-        let mut network = |name: &str, params: &Params, adam: &Adam| {
-            checkpoint.put_weights(&format!("{name}."), &params.weights()?)?;
-            checkpoint.put_adam(&format!("adam.{name}."), adam)
-        };
-        match self {
-            Self::Opponent(opponent) => {
-                opponent.critics().try_for_each(|(name, critic)| network(&name, &critic.params, &critic.adam))
-            }
-            Self::Recogniser(recogniser) => network("critic", &recogniser.params, &recogniser.adam),
-            Self::Codes(codes) => {
-                checkpoint.put("codes", &[codes.values.len()], codes.values.clone())?;
-                checkpoint.put_row_adam("codes.", &codes.adam)
-            }
-        }
-    }
-
-    fn restore(&mut self, checkpoint: &Checkpoint, device: &Device) -> Result<()> {
-        let network = |name: &str, params: &Params, adam: &mut Adam| {
-            set_all(params, &checkpoint.weights(&format!("{name}."), device)?)?;
-            checkpoint.restore_adam(&format!("adam.{name}."), adam)
-        };
-        match self {
-            Self::Opponent(opponent) => {
-                opponent.critics_mut().try_for_each(|(name, critic)| network(&name, &critic.params, &mut critic.adam))
-            }
-            Self::Recogniser(recogniser) => network("critic", &recogniser.params, &mut recogniser.adam),
-            Self::Codes(codes) => {
-                let values = checkpoint.values("codes")?;
-                if values.len() != codes.values.len() {
-                    return Err(Error::new("The checkpoint has codes for another number of pictures than are given."));
-                }
-                checkpoint.restore_row_adam("codes.", &mut codes.adam)?;
-                codes.values = values;
-                Ok(())
-            }
-        }
-    }
 }
 
 impl Trainer {
@@ -180,7 +110,7 @@ impl Trainer {
     /// # Errors
     /// When the weights are of another shape.
     pub fn starting_at(mut self, weights: &Weights) -> Result<Self> {
-        set_all(&self.params, weights)?;
+        self.params.set(weights)?;
         self.average = Average::new(self.settings.average, &self.params.weights()?)?;
         Ok(self)
     }
@@ -331,7 +261,7 @@ impl Trainer {
         settings.steps = steps.unwrap_or(settings.steps);
         let mut trainer = Self::new(settings, images, perceptual, device)?;
         trainer.step = step;
-        set_all(&trainer.params, &checkpoint.weights("generator.", device)?)?;
+        trainer.params.set(&checkpoint.weights("generator.", device)?)?;
         trainer.average = Average::new(trainer.settings.average, &checkpoint.weights("average.", device)?)?;
         checkpoint.restore_adam("adam.generator.", &mut trainer.adam)?;
         trainer.partner.restore(&checkpoint, device)?;
@@ -353,20 +283,11 @@ fn sum(a: &Weights, b: &Weights) -> Result<Weights> {
     a.iter().map(|(name, tensor)| Ok((name.clone(), (tensor + b.get(name, tensor.dims())?)?))).collect()
 }
 
-/// Sets all variables of `params`; every one must be there.
-fn set_all(params: &Params, weights: &Weights) -> Result<()> {
-    for (name, tensor) in params.weights()?.iter() {
-        if let Some(variable) = params.variable(name) {
-            variable.set(&weights.get(name, tensor.dims())?)?;
-        }
-    }
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::nets::{GeneratorConfig, PerceptualConfig};
+    use crate::prior::Method;
 
     fn trainer(method: Method) -> Trainer {
         seeing(method, None)

@@ -248,21 +248,28 @@ impl Recipe {
         }
     }
 
+    /// Whether pictures of Y are of the kind that G draws. T then starts at the identity and leaves it slowly, as in the
+    /// models of bags, cars and emoji: from a random start it explains things by other ones.
+    fn is_alike(&self, inputs: usize, outputs: usize) -> bool {
+        self.y_kind != YKind::Edges && inputs == outputs
+    }
+
     /// The settings of T's training: NAM, as the first model's.
     pub(super) fn mapping_settings(&self, generator: &GeneratorConfig, loss: LossConfig) -> NamSettings {
         let size = self.mapped(generator);
         let source = if size == generator.size { 0 } else { generator.size };
         let (inputs, outputs) = (generator.channels, self.channels());
+        let skip = self.is_alike(inputs, outputs);
         NamSettings {
             seed: self.seed,
             steps: self.stage_steps(1),
             batch: 32,
-            learning_rate_mapping: 0.002,
+            learning_rate_mapping: if skip { 0.00005 } else { 0.002 },
             decay_from: 0.6,
             start_deviation: 1.0,
             // Else T explains every drawing by the darkest thing that has its outline.
             contrast: (self.y_kind == YKind::Edges).then_some(Contrast { least: 0.05, most: 0.25 }),
-            mapping: MappingConfig { width: 16, inputs, outputs, size, skip: false, source },
+            mapping: MappingConfig { width: 16, inputs, outputs, size, skip, source },
             loss,
             ..NamSettings::default()
         }
@@ -276,14 +283,16 @@ impl Recipe {
         loss: LossConfig,
     ) -> VaeNamSettings {
         let (latent, size) = (generator.latent, mapping.size);
+        // The weights that emoji, and edges, were trained with.
+        let (beta, aggregate) = if mapping.skip { (0.003, 0.03) } else { (0.03, 0.3) };
         VaeNamSettings {
             seed: self.seed,
             steps: self.stage_steps(2),
             batch: 32,
             learning_rate_encoder: 0.001,
             decay_from: 0.6,
-            beta: 0.03,
-            aggregate: 0.3,
+            beta,
+            aggregate,
             warm_up_epochs: 0,
             fixed_mapping: true,
             mapping: *mapping,
@@ -300,6 +309,7 @@ const MOST_Y: usize = 4000;
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model_file::Network;
 
     #[test]
     fn what_is_missing_is_named() {
@@ -311,6 +321,23 @@ mod tests {
         recipe.check().unwrap();
         recipe.size = 48;
         assert!(recipe.check().unwrap_err().to_string().contains("48"));
+    }
+
+    #[test]
+    fn a_mapping_between_alike_pictures_starts_at_the_identity() {
+        let generator = GeneratorConfig::default();
+        let of = |y_kind, generator: &GeneratorConfig| {
+            let recipe = Recipe { y_kind, ..Recipe::default() };
+            let settings = recipe.mapping_settings(generator, LossConfig::perceptual(0));
+            settings.mapping.shapes().unwrap();
+            let encoder = recipe.encoder_settings(generator, &settings.mapping, LossConfig::perceptual(0));
+            (settings.mapping.skip, settings.learning_rate_mapping, encoder.beta)
+        };
+        assert_eq!(of(YKind::AsIs, &generator), (true, 0.00005, 0.003));
+        assert_eq!(of(YKind::Edges, &generator), (false, 0.002, 0.03));
+        // Colours on one side alone leave nothing to add to.
+        assert!(!of(YKind::Grey, &generator).0);
+        assert!(of(YKind::Grey, &GeneratorConfig { channels: 1, ..generator }).0);
     }
 
     #[test]
