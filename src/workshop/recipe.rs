@@ -226,10 +226,11 @@ impl Recipe {
         self.thoroughness == Thoroughness::Quick
     }
 
-    /// Steps of a stage: prior, mapping, encoder.
-    pub(super) fn stage_steps(&self, stage: usize) -> usize {
+    /// Steps of the stages: prior, mapping, encoder, for a G of so many channels.
+    pub(super) fn stage_steps(&self, channels: usize) -> [usize; 3] {
         let preset = if self.is_quick() { [4000, 1000, 1000] } else { [13_000, 1800, 1800] };
-        self.steps.unwrap_or(preset)[stage]
+        let [prior, mapping, encoder] = self.steps.unwrap_or(preset);
+        if self.is_alike(channels) { [prior, 0, mapping + encoder] } else { [prior, mapping, encoder] }
     }
 
     /// The settings of the prior's training on so many pictures: an SN-GAN, as the first model's.
@@ -240,7 +241,7 @@ impl Recipe {
             generator: GeneratorConfig { latent, width, channels: 3, size: self.size, layers: Vec::new() },
             critic_width: width,
             batch: images.min(32),
-            steps: self.stage_steps(0),
+            steps: self.stage_steps(3)[0],
             cool_down: 0.3,
             augmentation: Augmentation { shift: 2, flip: false },
             seed: self.seed,
@@ -248,34 +249,39 @@ impl Recipe {
         }
     }
 
-    /// Whether pictures of Y are of the kind that G draws. T then starts at the identity and leaves it slowly, as in the
-    /// models of bags, cars and emoji: from a random start it explains things by other ones.
-    fn is_alike(&self, inputs: usize, outputs: usize) -> bool {
-        self.y_kind != YKind::Edges && inputs == outputs
+    /// Whether pictures of Y are of the kind that G, of so many channels, draws. T then starts at the identity, leaves it
+    /// slowly, and learns together with E, as in the models of bags, cars and emoji: from a random start it explains
+    /// things by other ones, and by NAM it bends to codes that no encoder finds again.
+    pub(super) fn is_alike(&self, channels: usize) -> bool {
+        self.y_kind != YKind::Edges && channels == self.channels()
+    }
+
+    /// The shape of T.
+    pub(super) fn mapping_config(&self, generator: &GeneratorConfig) -> MappingConfig {
+        let size = self.mapped(generator);
+        let source = if size == generator.size { 0 } else { generator.size };
+        let (inputs, outputs) = (generator.channels, self.channels());
+        MappingConfig { width: 16, inputs, outputs, size, skip: self.is_alike(inputs), source }
     }
 
     /// The settings of T's training: NAM, as the first model's.
     pub(super) fn mapping_settings(&self, generator: &GeneratorConfig, loss: LossConfig) -> NamSettings {
-        let size = self.mapped(generator);
-        let source = if size == generator.size { 0 } else { generator.size };
-        let (inputs, outputs) = (generator.channels, self.channels());
-        let skip = self.is_alike(inputs, outputs);
         NamSettings {
             seed: self.seed,
-            steps: self.stage_steps(1),
+            steps: self.stage_steps(generator.channels)[1],
             batch: 32,
-            learning_rate_mapping: if skip { 0.00005 } else { 0.002 },
+            learning_rate_mapping: 0.002,
             decay_from: 0.6,
             start_deviation: 1.0,
             // Else T explains every drawing by the darkest thing that has its outline.
             contrast: (self.y_kind == YKind::Edges).then_some(Contrast { least: 0.05, most: 0.25 }),
-            mapping: MappingConfig { width: 16, inputs, outputs, size, skip, source },
+            mapping: self.mapping_config(generator),
             loss,
             ..NamSettings::default()
         }
     }
 
-    /// The settings of E's training: VAE-NAM for the T that NAM found, as the first model's.
+    /// The settings of E's training: VAE-NAM for the T that NAM found, as the first model's; or together with T.
     pub(super) fn encoder_settings(
         &self,
         generator: &GeneratorConfig,
@@ -287,14 +293,15 @@ impl Recipe {
         let (beta, aggregate) = if mapping.skip { (0.003, 0.03) } else { (0.03, 0.3) };
         VaeNamSettings {
             seed: self.seed,
-            steps: self.stage_steps(2),
+            steps: self.stage_steps(generator.channels)[2],
             batch: 32,
             learning_rate_encoder: 0.001,
             decay_from: 0.6,
             beta,
             aggregate,
             warm_up_epochs: 0,
-            fixed_mapping: true,
+            fixed_mapping: !mapping.skip,
+            learning_rate_mapping: 0.00005,
             mapping: *mapping,
             encoder: EncoderConfig { latent, width: 32, channels: self.channels(), size, variational: true },
             loss,
@@ -328,13 +335,13 @@ mod tests {
         let generator = GeneratorConfig::default();
         let of = |y_kind, generator: &GeneratorConfig| {
             let recipe = Recipe { y_kind, ..Recipe::default() };
-            let settings = recipe.mapping_settings(generator, LossConfig::perceptual(0));
-            settings.mapping.shapes().unwrap();
-            let encoder = recipe.encoder_settings(generator, &settings.mapping, LossConfig::perceptual(0));
-            (settings.mapping.skip, settings.learning_rate_mapping, encoder.beta)
+            let mapping = recipe.mapping_config(generator);
+            mapping.shapes().unwrap();
+            let encoder = recipe.encoder_settings(generator, &mapping, LossConfig::perceptual(0));
+            (mapping.skip, encoder.fixed_mapping, encoder.beta, recipe.stage_steps(generator.channels))
         };
-        assert_eq!(of(YKind::AsIs, &generator), (true, 0.00005, 0.003));
-        assert_eq!(of(YKind::Edges, &generator), (false, 0.002, 0.03));
+        assert_eq!(of(YKind::AsIs, &generator), (true, false, 0.003, [4000, 0, 2000]));
+        assert_eq!(of(YKind::Edges, &generator), (false, true, 0.03, [4000, 1000, 1000]));
         // Colours on one side alone leave nothing to add to.
         assert!(!of(YKind::Grey, &generator).0);
         assert!(of(YKind::Grey, &GeneratorConfig { channels: 1, ..generator }).0);

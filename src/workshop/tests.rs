@@ -1,7 +1,7 @@
 use super::judge::{HeldOutWatch, SampleWatch, Watched};
 use super::*;
 use crate::data::Images;
-use crate::model_file::{LossConfig, Model};
+use crate::model_file::{LossConfig, Model, TrainingRecord};
 use crate::nam::train::{Given, Trainer, VaeNamSettings, VaeNamTrainer};
 use crate::nets::weights::normal_values;
 use crate::nets::{EncoderConfig, Generator, GeneratorConfig, MappingConfig, Weights};
@@ -94,6 +94,43 @@ fn a_training_goes_through_its_stages_to_a_model() {
     let told: Vec<&str> = model.manifest.training.iter().map(|record| record.stage.as_str()).collect();
     assert_eq!(told, ["prior", "student", "mapping", "encoder"]);
     assert!(Recipe::of_training(&out).is_none(), "its folder is gone");
+}
+
+#[test]
+fn between_alike_domains_the_mapping_learns_together_with_the_encoder() {
+    let folder = tempfile::tempdir().unwrap();
+    let [whole, broken] = ["whole", "broken"].map(|name| folder.path().join(name).with_extension("safetensors"));
+    let recipe = Recipe { y_kind: crate::data::YKind::AsIs, ..recipe(folder.path()) };
+    let mut work = Work::open(recipe.clone(), &whole, false, &Device::Cpu, &always).unwrap();
+    // Two steps of 0.42 and four of 0.29, in steps of the first kind.
+    assert!(work.learns_together() && (work.steps_left_in_all() - 2.0 / 0.42).abs() < 1e-4);
+    let mut stages = Vec::new();
+    while work.stage() != Stage::Done {
+        stages.push(work.stage());
+        work.step(&mut always).unwrap();
+        if work.stage() == Stage::Encoder {
+            let tried = Model::open(&work.try_out().unwrap(), &Device::Cpu).unwrap();
+            assert!(tried.encoder.is_some(), "both are there from the first step on");
+        }
+    }
+    assert_eq!(stages[..6], [[Stage::Prior; 2].as_slice(), &[Stage::Encoder; 4]].concat());
+    assert_eq!(stages[6..], [Stage::Measuring]);
+    let model = Model::open(&whole, &Device::Cpu).unwrap();
+    let told = |record: &TrainingRecord| (record.stage.clone(), record.method.clone(), record.steps);
+    let told: Vec<_> = model.manifest.training.iter().map(told).collect();
+    assert_eq!(told[2..], [("mapping".into(), "vae-nam".into(), 4), ("encoder".into(), "vae-nam".into(), 4)]);
+    // Both go on from one checkpoint.
+    drop(Work::open(recipe, &broken, false, &Device::Cpu, &always).unwrap());
+    for steps in [3, 1, 1] {
+        let mut work = Work::open(Recipe::default(), &broken, true, &Device::Cpu, &always).unwrap();
+        (0..steps).for_each(|_| drop(work.step(&mut always).unwrap()));
+        work.checkpoint().unwrap();
+    }
+    let mut work = Work::open(Recipe::default(), &broken, true, &Device::Cpu, &always).unwrap();
+    while work.stage() != Stage::Done {
+        work.step(&mut always).unwrap();
+    }
+    assert_eq!(weights(&whole), weights(&broken));
 }
 
 #[test]

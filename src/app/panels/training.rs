@@ -76,6 +76,9 @@ fn commands(run: &Run) -> &'static [Command] {
 fn stage(ui: &mut egui::Ui, run: &Run, (stage, name, happens): (TrainingStage, &str, &str)) {
     let place = |stage| STAGES.iter().position(|&(other, ..)| other == stage);
     let now = run.frame.as_ref().and_then(|frame| place(frame.stage));
+    let together = stage == TrainingStage::Mapping && run.frame.as_ref().is_some_and(|frame| frame.together);
+    let (stage, happens) =
+        if together { (TrainingStage::Encoder, "T learns together with the encoder") } else { (stage, happens) };
     let (own, finished) = (place(stage), matches!(run.state, RunState::Finished(_)));
     let given = stage == TrainingStage::Prior && matches!(run.recipe.prior, Prior::File(_));
     let (state, text) = match now {

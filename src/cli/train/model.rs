@@ -58,7 +58,7 @@ pub struct TrainModel {
     /// A better model in several times the time
     #[arg(long)]
     thorough: bool,
-    /// Steps of prior, mapping and encoder instead of the preset's
+    /// Steps of prior, mapping and encoder instead of the preset's (the latter two together where Y is like X)
     #[arg(long, value_name = "N,N,N", value_delimiter = ',')]
     steps: Option<Vec<usize>>,
     #[command(flatten)]

@@ -24,6 +24,8 @@ pub enum TrainingStage {
 pub struct TrainingFrame {
     /// What it is busy with.
     pub stage: TrainingStage,
+    /// Whether the mapping has no stage of its own: it learns together with the encoder.
+    pub together: bool,
     /// Steps of this stage so far, or pictures, and how many there will be.
     pub progress: (usize, usize),
     /// Steps a second over the last seconds.
@@ -47,6 +49,7 @@ impl TrainingFrame {
     pub fn new(stage: TrainingStage, progress: (usize, usize)) -> Self {
         Self {
             stage,
+            together: false,
             progress,
             rate: 0.0,
             seconds_left: None,

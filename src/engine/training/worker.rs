@@ -164,6 +164,7 @@ impl Watch {
         let known = rate > 0.0 && work.stage() == self.stage;
         self.frame = TrainingFrame {
             stage: stage_of(work.stage()),
+            together: work.learns_together(),
             progress: (step, steps),
             rate,
             seconds_left: known.then(|| (steps - step) as f32 / rate),

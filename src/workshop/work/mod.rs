@@ -1,5 +1,5 @@
 //! A training that goes through its stages a step at a time: the prior, the mapping by NAM, the encoder by VAE-NAM for
-//! that mapping, and the measuring of pictures that training never saw.
+//! that mapping (or both together), and the measuring of pictures that training never saw.
 
 mod result;
 
@@ -34,7 +34,7 @@ pub enum Stage {
     Prior,
     /// T is fitted to Y.
     Mapping,
-    /// E learns to find codes at once.
+    /// E learns to find codes at once; T with it, where X and Y are alike.
     Encoder,
     /// Pictures that training never saw are solved for.
     Measuring,
@@ -176,7 +176,7 @@ impl Work {
             images: self.images.clone(),
             perceptual: frozen_perceptual(self.perceptual.as_ref())?,
         };
-        let Some(mapping) = &self.mapping else {
+        if self.mapping.is_none() && !self.learns_together() {
             let checkpoint = self.folder.checkpoint("mapping");
             let settings = self.recipe.mapping_settings(&prior.config, loss);
             settings.mapping.shapes()?;
@@ -184,16 +184,29 @@ impl Work {
                 true => NamTrainer::resume(&checkpoint, given, &self.device)?,
                 false => NamTrainer::new(settings, given, &self.device)?,
             }));
-        };
+        }
         if self.encoder.is_some() {
             return Ok(Running::Measuring);
         }
         let checkpoint = self.folder.checkpoint("encoder");
-        let settings = self.recipe.encoder_settings(&prior.config, &mapping.config, loss);
-        Ok(Running::Encoder(match checkpoint.exists() {
-            true => VaeNamTrainer::resume(&checkpoint, given, &self.device)?,
-            false => VaeNamTrainer::with_mapping(settings, &mapping.weights, given, &self.device)?,
+        let shape = self.mapping.as_ref().map_or_else(|| self.recipe.mapping_config(&prior.config), |part| part.config);
+        shape.shapes()?;
+        let settings = self.recipe.encoder_settings(&prior.config, &shape, loss);
+        Ok(Running::Encoder(match &self.mapping {
+            _ if checkpoint.exists() => VaeNamTrainer::resume(&checkpoint, given, &self.device)?,
+            Some(mapping) => VaeNamTrainer::with_mapping(settings, &mapping.weights, given, &self.device)?,
+            None => VaeNamTrainer::new(settings, given, &self.device)?,
         }))
+    }
+
+    /// Whether there is no stage for the mapping alone: it learns together with the encoder.
+    pub fn learns_together(&self) -> bool {
+        self.recipe.is_alike(self.channels())
+    }
+
+    /// Channels of what G draws; of one that is trained here, three.
+    fn channels(&self) -> usize {
+        self.prior.as_ref().map_or(3, |prior| prior.config.channels)
     }
 
     /// The stage under way.
@@ -228,8 +241,8 @@ impl Work {
             Stage::Encoder => 2,
             Stage::Measuring | Stage::Done => return steps.saturating_sub(step) as f32,
         };
-        let later =
-            (stage + 1..STEP_TIMES.len()).map(|later| self.recipe.stage_steps(later) as f32 * STEP_TIMES[later]);
+        let planned = self.recipe.stage_steps(self.channels());
+        let later = (stage + 1..STEP_TIMES.len()).map(|later| planned[later] as f32 * STEP_TIMES[later]);
         steps.saturating_sub(step) as f32 + later.sum::<f32>() / STEP_TIMES[stage]
     }
 
@@ -339,6 +352,10 @@ impl Work {
                 ("mapping", true)
             }
             Stage::Encoder => {
+                if let Some(part) = self.mapping_now()? {
+                    part.save(&self.folder.network("mapping"), Storage::F32)?;
+                    self.mapping = Some(part);
+                }
                 let part = self.encoder_part()?;
                 part.save(&self.folder.network("encoder"), Storage::F32)?;
                 self.encoder = Some(part);

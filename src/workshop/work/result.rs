@@ -25,12 +25,25 @@ impl Work {
         Ok(Part { config: settings.generator.clone(), weights: trainer.weights()?, about })
     }
 
+    /// The mapping that is being trained, if one is: alone, or together with the encoder.
+    pub(super) fn mapping_now(&self) -> Result<Option<Part<MappingConfig>>> {
+        let (config, weights, method, numbers) = match &self.running {
+            Running::Mapping(trainer) => {
+                let settings = trainer.settings();
+                (settings.mapping, trainer.mapping_weights()?, "nam", (trainer.step_count(), settings.batch))
+            }
+            Running::Encoder(trainer) if !trainer.settings().fixed_mapping => {
+                let settings = trainer.settings();
+                (settings.mapping, trainer.mapping_weights()?, "vae-nam", (trainer.step_count(), settings.batch))
+            }
+            _ => return Ok(None),
+        };
+        let about = self.about("mapping", method, &self.y_title, [self.images.len(), numbers.0, numbers.1]);
+        Ok(Some(Part { config, weights, about }))
+    }
+
     pub(super) fn mapping_part(&self) -> Result<Part<MappingConfig>> {
-        let Running::Mapping(trainer) = &self.running else { return missing("mapping") };
-        let settings = trainer.settings();
-        let numbers = [self.images.len(), trainer.step_count(), settings.batch];
-        let about = self.about("mapping", "nam", &self.y_title, numbers);
-        Ok(Part { config: settings.mapping, weights: trainer.mapping_weights()?, about })
+        self.mapping_now()?.map_or_else(|| missing("mapping"), Ok)
     }
 
     pub(super) fn encoder_part(&self) -> Result<Part<EncoderConfig>> {
@@ -48,7 +61,7 @@ impl Work {
     /// When there is no mapping yet.
     pub fn model(&self, held_out: HeldOut) -> Result<Model> {
         let too_early = || Error::new("There is nothing to try yet: the mapping comes after the generator.");
-        let now = matches!(self.running, Running::Mapping(_)).then(|| self.mapping_part()).transpose()?;
+        let now = self.mapping_now()?;
         let encoder_now = matches!(self.running, Running::Encoder(_)).then(|| self.encoder_part()).transpose()?;
         let assembly = Assembly {
             recipe: &self.recipe,
