@@ -9,7 +9,7 @@ use crate::nets::encoder::Posterior;
 use crate::nets::generator::MAPS_AT_ONCE;
 use crate::nets::perceptual::Layer;
 use crate::nets::{ConvBlock, Encoder, Generator, Mapping, Perceptual};
-use crate::ops::{FrozenConv, Identity};
+use crate::ops::{FrozenConv, Identity, threads};
 use crate::{Error, Result};
 use candle_core::{DType, Device, Tensor};
 use std::hash::Hasher;
@@ -286,7 +286,7 @@ impl Solving {
         let mut losses = vec![0.0; rows.len()];
         let mut gradients = vec![0.0; if gradient { codes.len() } else { 0 }];
         let at_once = self.planned.at_once();
-        self.planned.with_workspace(rows.len().min(at_once), gradient, |space| {
+        let mut run = |space: &mut Workspace| {
             for (i, (codes, rows)) in codes.chunks(at_once * nz).zip(rows.chunks(at_once)).enumerate() {
                 let first = i * at_once;
                 let count = plan.forward(space, codes);
@@ -297,7 +297,8 @@ impl Solving {
                 x.extend(plan.result(space, 0, count));
                 reconstruction.extend(plan.result(space, 1, count));
             }
-        });
+        };
+        self.planned.with_workspace(rows.len().min(at_once), gradient, |space| threads::within(|| run(space)));
         let picture = |values: Vec<f32>, index: usize| {
             let (c, h, w) = plan.graph().shape(plan.graph().results[index]);
             Tensor::from_vec(values, (rows.len(), c, h, w), &Device::Cpu)

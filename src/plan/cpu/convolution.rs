@@ -270,7 +270,7 @@ impl Direct {
             let Unit { block, blocks } = conv.units[unit];
             for (i, first) in (start..end).step_by(width).enumerate() {
                 let count = width.min(end - first);
-                let size = TileSize { blocks, half: 2 * count <= width, add: false };
+                let size = TileSize { blocks, pixels: count, add: false };
                 conv.kernels.tile(size, x, &read[i], &self.segments, weights, &mut sums.0, MOST_PIXELS * LANES);
                 for b in 0..blocks {
                     sink.store(conv, to, block + b, &sums.0[b * MOST_PIXELS * LANES..], (0, &places[i]));

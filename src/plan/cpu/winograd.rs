@@ -297,7 +297,11 @@ impl Squares {
             let values = &*values;
             // The parts that read the same kernels follow one another.
             let wide = match self.kernels {
-                Kernels::Ready(_) => 2 * few,
+                // All threads have something to do where there are few units.
+                Kernels::Ready(_) => {
+                    let parts = (2 * threads::count()).div_ceil(conv.units.len());
+                    (end - begin).div_ceil(parts).next_multiple_of(width).min(2 * few)
+                }
                 Kernels::Late(_) => 4 * few,
             };
             let pieces = (end - begin).div_ceil(wide);

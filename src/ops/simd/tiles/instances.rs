@@ -2,7 +2,8 @@
 
 use super::super::InstructionSet;
 use super::super::vector::{Portable, Simd};
-use super::{Finish, Kernels, MOST_PIXELS, Products, Segment, TileSize, loops};
+use super::{Finish, Kernels, MOST_PIXELS, Products, Segment, TileSize, computed, loops, smaller};
+
 /// Names the instantiations for one instruction set: pixels of a tile, and the vectors of one and of two blocks.
 macro_rules! kernels {
     ($name:ident, $instructions:expr, $module:ident, $set:ty, $pixels:literal, $blocks:literal, $one:literal, $two:literal,
@@ -14,14 +15,17 @@ macro_rules! kernels {
                 size: TileSize, x: *const f32, pixels: &[usize; MOST_PIXELS], segments: &[Segment],
                 weights: *const f32, out: *mut f32, block_stride: usize,
             ) {
-                const HALF: usize = $pixels / 2;
-                let add = size.add;
+                const HALF: usize = smaller($pixels)[0];
+                const MOST: usize = smaller($pixels)[1];
+                let (add, count) = (size.add, computed(size.pixels, $pixels));
                 unsafe {
-                    match (size.blocks, size.half) {
-                        (1, false) => loops::tile::<$set, $pixels, $one>(add, x, pixels, segments, weights, out, block_stride),
-                        (1, true) => loops::tile::<$set, HALF, $one>(add, x, pixels, segments, weights, out, block_stride),
-                        (_, false) => loops::tile::<$set, $pixels, $two>(add, x, pixels, segments, weights, out, block_stride),
-                        (_, true) => loops::tile::<$set, HALF, $two>(add, x, pixels, segments, weights, out, block_stride),
+                    match (size.blocks, count) {
+                        (1, HALF) => loops::tile::<$set, HALF, $one>(add, x, pixels, segments, weights, out, block_stride),
+                        (_, HALF) => loops::tile::<$set, HALF, $two>(add, x, pixels, segments, weights, out, block_stride),
+                        (1, $pixels) => loops::tile::<$set, $pixels, $one>(add, x, pixels, segments, weights, out, block_stride),
+                        (_, $pixels) => loops::tile::<$set, $pixels, $two>(add, x, pixels, segments, weights, out, block_stride),
+                        (1, _) => loops::tile::<$set, MOST, $one>(add, x, pixels, segments, weights, out, block_stride),
+                        (_, _) => loops::tile::<$set, MOST, $two>(add, x, pixels, segments, weights, out, block_stride),
                     }
                 }
             }

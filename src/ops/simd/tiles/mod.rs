@@ -119,8 +119,8 @@ pub struct Finish {
 pub struct TileSize {
     /// Blocks of outputs.
     pub blocks: usize,
-    /// Whether half of the pixels are enough; nothing is then done for the others.
-    pub half: bool,
+    /// Pixels that are asked for, at most [`Kernels::pixels`]: where they are few, nothing is done for the others.
+    pub pixels: usize,
     /// Whether the sums are added to what lies there.
     pub add: bool,
 }
@@ -181,6 +181,22 @@ pub struct Kernels {
     spin: (unsafe fn(usize) -> f32, usize),
 }
 
+/// The sizes of the smaller tiles beside one of so many pixels: a half, and two thirds.
+const fn smaller(pixels: usize) -> [usize; 2] {
+    [pixels / 2, (2 * pixels).div_ceil(3)]
+}
+
+/// The pixels that a tile computes, of which so many are asked for.
+#[inline(always)]
+fn computed(pixels: usize, all: usize) -> usize {
+    let [half, most] = smaller(all);
+    match pixels {
+        few if few <= half => half,
+        more if more <= most => most,
+        _ => all,
+    }
+}
+
 /// Whether `count` vectors of sixteen, each `stride` floats after the one before, lie in `length` floats from `at` on.
 fn fits(length: usize, at: usize, count: usize, stride: usize) -> bool {
     let last = (count - 1).checked_mul(stride).and_then(|last| last.checked_add(at));
@@ -205,7 +221,8 @@ impl Kernels {
         out: &mut [f32],
         stride: usize,
     ) {
-        let count = if size.half { self.pixels / 2 } else { self.pixels };
+        assert!(size.pixels <= self.pixels);
+        let count = computed(size.pixels, self.pixels);
         let (mut first, mut last) = (pixels[0], pixels[0]);
         for &pixel in &pixels[1..count] {
             (first, last) = (first.min(pixel), last.max(pixel));
@@ -250,7 +267,7 @@ impl Kernels {
         let second = if blocks > 1 { stride } else { 0 };
         assert!(blocks <= 2 && second <= out.len() && fits(out.len() - second));
         for first in (0..count).step_by(self.pixels) {
-            let size = TileSize { blocks, half: 2 * (count - first) <= self.pixels, add };
+            let size = TileSize { blocks, pixels: self.pixels.min(count - first), add };
             // SAFETY: asserted, for all pixels of all tiles at once.
             unsafe {
                 let (x, out) = (x.as_ptr().add(first / self.pixels * tile), out.as_mut_ptr().add(first * LANES));
