@@ -289,8 +289,8 @@ impl Recipe {
         loss: LossConfig,
     ) -> VaeNamSettings {
         let (latent, size) = (generator.latent, mapping.size);
-        // Beside the identity a lighter one suffices: emoji were trained with 0.003 (and none for all together).
-        let (beta, aggregate) = if mapping.skip { (0.003, 0.03) } else { (0.03, 0.3) };
+        // Beside the identity a lighter one suffices, and colours are kept: as with the digits, and tried with cars.
+        let (beta, aggregate) = if mapping.skip { (0.001, 0.0) } else { (0.03, 0.3) };
         VaeNamSettings {
             seed: self.seed,
             steps: self.stage_steps(generator.channels)[2],
@@ -340,7 +340,7 @@ mod tests {
             let encoder = recipe.encoder_settings(generator, &mapping, LossConfig::perceptual(0));
             (mapping.skip, encoder.fixed_mapping, encoder.beta, recipe.stage_steps(generator.channels))
         };
-        assert_eq!(of(YKind::AsIs, &generator), (true, false, 0.003, [4000, 0, 2000]));
+        assert_eq!(of(YKind::AsIs, &generator), (true, false, 0.001, [4000, 0, 2000]));
         assert_eq!(of(YKind::Edges, &generator), (false, true, 0.03, [4000, 1000, 1000]));
         // Colours on one side alone leave nothing to add to.
         assert!(!of(YKind::Grey, &generator).0);
