@@ -249,6 +249,23 @@ fn a_training_is_paused_tried_stopped_and_resumed_after_a_restart() {
 }
 
 #[test]
+fn between_alike_domains_mapping_and_encoder_are_shown_to_learn_at_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut stage = open(desktop(folder.path()), Settings::default(), USUAL);
+    choose_all(&mut stage, [1, 2000, 2000]);
+    press(&mut stage, "Y is: As they are");
+    let looked =
+        |stage: &Stage| stage.harness.state().state().new_model.looks.iter().all(|look| look.reading.is_none());
+    stage.until("another look", looked);
+    press(&mut stage, "Start training");
+    stage.until("both at once", |stage| matches!(progress(stage), Some((TrainingStage::Encoder, 2..))));
+    assert!(stage.has("Mapping: now") && stage.has("Encoder: now") && stage.has("T learns together with the encoder"));
+    assert!(stage.has("Generator: done") && stage.has(" of 4000 steps"));
+    press(&mut stage, "Stop training");
+    stage.until("the end", |stage| state(stage) == Some(RunState::Stopped));
+}
+
+#[test]
 fn a_training_that_fails_says_why() {
     let folder = tempfile::tempdir().unwrap();
     let mut stage = open(desktop(folder.path()), Settings::default(), USUAL);
