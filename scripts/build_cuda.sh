@@ -18,7 +18,8 @@ fi
 CUDA_HOME=${CUDA_HOME:-$(dirname "$(dirname "$(readlink -f "$real")")")}
 export CUDA_HOME CUDA_COMPUTE_CAP=${CUDA_COMPUTE_CAP:-80}
 
-made=$PWD/${CARGO_TARGET_DIR:-target}/cuda
+target=$(realpath -m "${CARGO_TARGET_DIR:-target}")
+made=$target/cuda
 mkdir -p "$made/bin" "$made/lib"
 
 # candle's kernels of quantised networks take half an hour to compile and are never called here: they stay empty.
@@ -43,10 +44,14 @@ rlibs=$(cargo build --release --features cuda --lib --message-format=json "$@" |
     grep -oE '"[^"]*/lib(cudarc|candle_core)-[0-9a-f]+\.rlib"' | tr -d '"' | sort -u)
 python3 scripts/cuda_shim.py "$made/lib" $rlibs
 static=$(find "$CUDA_HOME/" -name libcudart_static.a | head -n 1)
+if [ -z "$static" ]; then
+    echo "There is no libcudart_static.a below $CUDA_HOME: install the toolkit's runtime library." >&2
+    exit 1
+fi
 cp "$static" "$made/lib/libcudart.a"
 cargo rustc --release --features cuda --bin counterpart "$@" -- -L native="$made/lib"
 
-if ldd "${CARGO_TARGET_DIR:-target}/release/counterpart" | grep -E 'lib(cuda|cublas|curand|nvrtc)'; then
+if ldd "$target/release/counterpart" | grep -E 'lib(cuda|cublas|curand|nvrtc)'; then
     echo "The program was linked with these libraries: it starts only where they are." >&2
     exit 1
 fi

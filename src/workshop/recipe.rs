@@ -338,10 +338,15 @@ mod tests {
             let mapping = recipe.mapping_config(generator);
             mapping.shapes().unwrap();
             let encoder = recipe.encoder_settings(generator, &mapping, LossConfig::perceptual(0));
-            (mapping.skip, encoder.fixed_mapping, encoder.beta, recipe.stage_steps(generator.channels))
+            // Where T learns with E, E's settings have its step size.
+            let rate = match encoder.fixed_mapping {
+                true => recipe.mapping_settings(generator, LossConfig::perceptual(0)).learning_rate_mapping,
+                false => encoder.learning_rate_mapping,
+            };
+            (mapping.skip, rate, encoder.fixed_mapping, encoder.beta, recipe.stage_steps(generator.channels))
         };
-        assert_eq!(of(YKind::AsIs, &generator), (true, false, 0.001, [4000, 0, 2000]));
-        assert_eq!(of(YKind::Edges, &generator), (false, true, 0.03, [4000, 1000, 1000]));
+        assert_eq!(of(YKind::AsIs, &generator), (true, 0.00005, false, 0.001, [4000, 0, 2000]));
+        assert_eq!(of(YKind::Edges, &generator), (false, 0.002, true, 0.03, [4000, 1000, 1000]));
         // Colours on one side alone leave nothing to add to.
         assert!(!of(YKind::Grey, &generator).0);
         assert!(of(YKind::Grey, &GeneratorConfig { channels: 1, ..generator }).0);
