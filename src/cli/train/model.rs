@@ -108,11 +108,12 @@ impl TrainModel {
         while work.stage() != Stage::Done && !interrupt::happened() {
             let stage = work.stage();
             let (step, steps) = work.progress();
-            let mut progress = Progress::new(name(stage), "steps", step as u64, steps as u64);
+            let name = name(stage, work.learns_together());
+            let mut progress = Progress::new(name, "steps", step as u64, steps as u64);
             while work.stage() == stage && !interrupt::happened() {
                 let mut measured = None;
                 let stepped = work.step(&mut |done, all| {
-                    let new = || Progress::new(name(stage), "steps", 0, all as u64);
+                    let new = || Progress::new(name, "steps", 0, all as u64);
                     measured.get_or_insert_with(new).at(done as u64, String::new);
                     !interrupt::happened()
                 });
@@ -169,10 +170,11 @@ fn open(recipe: Recipe, out: &Path, resume: bool, device: &Device) -> Result<Wor
     Work::open(recipe, out, resume, device, &go_on)
 }
 
-fn name(stage: Stage) -> &'static str {
+fn name(stage: Stage, together: bool) -> &'static str {
     match stage {
         Stage::Prior => "Training the generator",
         Stage::Mapping => "Fitting the mapping",
+        Stage::Encoder if together => "Training mapping and encoder",
         Stage::Encoder => "Training the encoder",
         Stage::Measuring | Stage::Done => "Measuring held-out pictures",
     }
