@@ -37,6 +37,13 @@ pub(super) fn frozen_generator(part: &Part<GeneratorConfig>) -> Result<Arc<Gener
     Ok(Arc::new(Generator::new(&part.config, &Params::frozen(part.weights.clone()))?))
 }
 
+/// Whether G learned to reconstruct pictures (VAE, GLO): it then draws well wherever the code of one lies; a GAN only where
+/// N(0, I) is dense.
+pub(super) fn reconstructs(prior: &Part<GeneratorConfig>) -> bool {
+    let last = prior.about.training.iter().rev().find(|record| record.stage == "prior");
+    last.is_some_and(|record| matches!(record.method.as_str(), "vae" | "glo"))
+}
+
 /// What a finished stage says of itself.
 pub(super) fn record(
     stage: &str,

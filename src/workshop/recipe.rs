@@ -281,16 +281,23 @@ impl Recipe {
         }
     }
 
-    /// The settings of E's training: VAE-NAM for the T that NAM found, as the first model's; or together with T.
+    /// The settings of E's training: VAE-NAM for the T that NAM found, as the first model's; or together with T. Whether
+    /// G `reconstructs` says [`reconstructs`](super::networks::reconstructs).
     pub(super) fn encoder_settings(
         &self,
         generator: &GeneratorConfig,
+        reconstructs: bool,
         mapping: &MappingConfig,
         loss: LossConfig,
     ) -> VaeNamSettings {
         let (latent, size) = (generator.latent, mapping.size);
-        // Beside the identity a lighter one suffices, and colours are kept: as with the digits, and tried with cars.
-        let (beta, aggregate) = if mapping.skip { (0.001, 0.0) } else { (0.03, 0.3) };
+        // Far from N(0, I) a GAN draws blots. Beside the identity a lighter weight suffices, and with a G that
+        // reconstructs, the lightest, which keeps colours: tried with sandals and cars.
+        let (beta, aggregate) = match (mapping.skip, reconstructs) {
+            (true, true) => (0.001, 0.0),
+            (true, false) => (0.01, 0.1),
+            (false, _) => (0.03, 0.3),
+        };
         VaeNamSettings {
             seed: self.seed,
             steps: self.stage_steps(generator.channels)[2],
@@ -333,11 +340,11 @@ mod tests {
     #[test]
     fn a_mapping_between_alike_pictures_starts_at_the_identity() {
         let generator = GeneratorConfig::default();
-        let of = |y_kind, generator: &GeneratorConfig| {
+        let of = |y_kind, reconstructs, generator: &GeneratorConfig| {
             let recipe = Recipe { y_kind, ..Recipe::default() };
             let mapping = recipe.mapping_config(generator);
             mapping.shapes().unwrap();
-            let encoder = recipe.encoder_settings(generator, &mapping, LossConfig::perceptual(0));
+            let encoder = recipe.encoder_settings(generator, reconstructs, &mapping, LossConfig::perceptual(0));
             // Where T learns with E, E's settings have its step size.
             let rate = match encoder.fixed_mapping {
                 true => recipe.mapping_settings(generator, LossConfig::perceptual(0)).learning_rate_mapping,
@@ -345,11 +352,12 @@ mod tests {
             };
             (mapping.skip, rate, encoder.fixed_mapping, encoder.beta, recipe.stage_steps(generator.channels))
         };
-        assert_eq!(of(YKind::AsIs, &generator), (true, 0.00005, false, 0.001, [4000, 0, 2000]));
-        assert_eq!(of(YKind::Edges, &generator), (false, 0.002, true, 0.03, [4000, 1000, 1000]));
+        assert_eq!(of(YKind::AsIs, true, &generator), (true, 0.00005, false, 0.001, [4000, 0, 2000]));
+        assert_eq!(of(YKind::AsIs, false, &generator), (true, 0.00005, false, 0.01, [4000, 0, 2000]));
+        assert_eq!(of(YKind::Edges, true, &generator), (false, 0.002, true, 0.03, [4000, 1000, 1000]));
         // Colours on one side alone leave nothing to add to.
-        assert!(!of(YKind::Grey, &generator).0);
-        assert!(of(YKind::Grey, &GeneratorConfig { channels: 1, ..generator }).0);
+        assert!(!of(YKind::Grey, false, &generator).0);
+        assert!(of(YKind::Grey, false, &GeneratorConfig { channels: 1, ..generator }).0);
     }
 
     #[test]

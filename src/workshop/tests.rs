@@ -1,7 +1,7 @@
 use super::judge::{HeldOutWatch, SampleWatch, Watched};
 use super::*;
 use crate::data::Images;
-use crate::model_file::{LossConfig, Model, TrainingRecord};
+use crate::model_file::{LossConfig, Model, Part, TrainingRecord, embedded};
 use crate::nam::train::{Given, Trainer, VaeNamSettings, VaeNamTrainer};
 use crate::nets::weights::normal_values;
 use crate::nets::{EncoderConfig, Generator, GeneratorConfig, MappingConfig, Weights};
@@ -94,6 +94,17 @@ fn a_training_goes_through_its_stages_to_a_model() {
     let told: Vec<&str> = model.manifest.training.iter().map(|record| record.stage.as_str()).collect();
     assert_eq!(told, ["prior", "student", "mapping", "encoder"]);
     assert!(Recipe::of_training(&out).is_none(), "its folder is gone");
+}
+
+#[test]
+fn a_prior_says_whether_it_learned_to_reconstruct() {
+    let told = |id: &str| {
+        let model = embedded::all().iter().find(|model| model.id == id).unwrap();
+        let prior: Part<GeneratorConfig> = Part::from_bytes(id, model.bytes, &Device::Cpu).unwrap();
+        super::networks::reconstructs(&prior)
+    };
+    assert_eq!(["edges_to_shoes", "bags_to_shoes"].map(told), [false; 2], "SN-GAN");
+    assert_eq!(["cars_to_cars", "emoji_to_emoji"].map(told), [true; 2], "VAE");
 }
 
 #[test]

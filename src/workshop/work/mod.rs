@@ -5,7 +5,7 @@ mod result;
 
 use super::folder::{Folder, Times};
 use super::judge::{HeldOutWatch, SampleWatch, WATCHED, Warning, Watched};
-use super::networks::{frozen_generator, frozen_perceptual, loss_of, perceptual_part};
+use super::networks::{frozen_generator, frozen_perceptual, loss_of, perceptual_part, reconstructs};
 use super::recipe::{Domain, Prior, Recipe};
 use crate::data::{Images, pictures_of};
 use crate::model_file::{Network, Part, Storage};
@@ -191,7 +191,7 @@ impl Work {
         let checkpoint = self.folder.checkpoint("encoder");
         let shape = self.mapping.as_ref().map_or_else(|| self.recipe.mapping_config(&prior.config), |part| part.config);
         shape.shapes()?;
-        let settings = self.recipe.encoder_settings(&prior.config, &shape, loss);
+        let settings = self.recipe.encoder_settings(&prior.config, reconstructs(prior), &shape, loss);
         Ok(Running::Encoder(match &self.mapping {
             _ if checkpoint.exists() => VaeNamTrainer::resume(&checkpoint, given, &self.device)?,
             Some(mapping) => VaeNamTrainer::with_mapping(settings, &mapping.weights, given, &self.device)?,
