@@ -53,7 +53,12 @@ pub(super) fn record(
     recipe: &Recipe,
     times: &Times,
 ) -> TrainingRecord {
-    let place = ["prior", "mapping", "encoder"].iter().position(|name| *name == stage).unwrap_or(0);
+    // A mapping by VAE-NAM learned together with its encoder, in that stage.
+    let place = match (stage, method) {
+        ("mapping", "nam") => 1,
+        ("mapping" | "encoder", _) => 2,
+        _ => 0,
+    };
     let [images, steps, batch] = numbers;
     TrainingRecord {
         stage: stage.into(),

@@ -130,6 +130,8 @@ fn between_alike_domains_the_mapping_learns_together_with_the_encoder() {
     let told = |record: &TrainingRecord| (record.stage.clone(), record.method.clone(), record.steps);
     let told: Vec<_> = model.manifest.training.iter().map(told).collect();
     assert_eq!(told[2..], [("mapping".into(), "vae-nam".into(), 4), ("encoder".into(), "vae-nam".into(), 4)]);
+    let [.., mapping, encoder] = &model.manifest.training[..] else { panic!() };
+    assert!(mapping.seconds > 0.0 && mapping.seconds == encoder.seconds, "the time of both");
     // Both go on from one checkpoint.
     drop(Work::open(recipe, &broken, false, &Device::Cpu, &always).unwrap());
     for steps in [3, 1, 1] {
