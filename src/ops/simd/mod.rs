@@ -23,6 +23,7 @@
 
 mod floats;
 pub mod panels;
+pub mod prefetch;
 mod sets;
 pub mod sharing;
 pub mod tiles;

@@ -1,6 +1,7 @@
 //! One slice that the tasks of a parallel loop write together.
 
 use super::LANES;
+use super::prefetch::line;
 use std::marker::PhantomData;
 
 #[cfg(test)]
@@ -131,6 +132,12 @@ impl<'a> Share<'a> {
         let start = self.claim(at, length);
         // SAFETY: the floats are there, and this task's alone.
         work(unsafe { std::slice::from_raw_parts_mut(start, length) })
+    }
+
+    /// Asks for the floats around a place that will be written soon.
+    #[inline]
+    pub fn prefetch(self, at: usize) {
+        line::<false>(self.start.wrapping_add(at));
     }
 
     /// Writes one float.

@@ -98,22 +98,6 @@ impl<S: Simd> Wide<S> {
     }
 }
 
-/// Asks for values to be brought near, while others are worked on.
-#[inline(always)]
-pub fn prefetch(values: &[f32]) {
-    #[cfg(all(target_arch = "x86_64", not(miri)))]
-    for line in values.chunks(LANES) {
-        // SAFETY: part of every x86-64 processor, and changes nothing but caches.
-        unsafe { std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T1 }>(line.as_ptr().cast()) };
-    }
-    #[cfg(all(target_arch = "aarch64", not(miri)))]
-    for line in values.chunks(LANES) {
-        // SAFETY: part of every 64-bit Arm processor, and changes nothing but caches.
-        unsafe { std::arch::asm!("prfm pldl2keep, [{0}]", in(reg) line.as_ptr(), options(nostack, preserves_flags)) };
-    }
-    let _ = values;
-}
-
 /// Turns rows into columns.
 #[inline(always)]
 pub fn transpose<S: Simd>(values: &mut [[f32; LANES]; LANES]) {

@@ -4,9 +4,10 @@ use super::super::layout::{LANES, Layout};
 use super::geometry::{Grid, Tap, grids};
 use super::pack::{Destination, MOST_TAPS, Packed, Source, Unit, What, units};
 use super::winograd::{self, Squares};
+use crate::ops::simd::prefetch::prefetch_line;
 use crate::ops::simd::tiles::{Finish, Kernels, MOST_PIXELS, Places, Segment, Segments, TileSize};
 use crate::ops::simd::{Floats, Share, Sharing};
-use crate::ops::{ConvSpec, threads};
+use crate::ops::{Activation, ConvSpec, threads};
 use std::ops::Range;
 
 /// Tiles of a task of the direct way.
@@ -83,6 +84,18 @@ impl Sink<'_> {
         let plane = at + (conv.first + block) * conv.to.plane();
         let bias = if self.bias.is_empty() { &[] } else { &self.bias[block * LANES..] };
         conv.kernels.finish(&self.finish[block], bias, values, (to, plane), places, self.seen);
+    }
+}
+
+impl Sink<'_> {
+    /// Asks for what [`Sink::store`] will look at and write.
+    #[inline]
+    pub fn prefetch(&self, conv: &Convolution, to: Share, block: usize, (at, places): (usize, &[usize])) {
+        let plane = at + (conv.first + block) * conv.to.plane();
+        places.iter().for_each(|place| to.prefetch(plane + place));
+        if self.finish[block].slope != Activation::None {
+            places.iter().for_each(|place| prefetch_line::<false>(self.seen, plane + place));
+        }
     }
 }
 

@@ -1,26 +1,28 @@
 //! Winograd's algorithm for a grid of outputs: squares of input pixels are transformed, multiplied point by point with
 //! the transformed kernels, and transformed back to squares of 4x4 or 2x2 outputs.
 
+mod cost;
+
 use super::super::layout::{LANES, Layout};
-use super::convolution::{Convolution, Sink, Sums, Way};
+use super::convolution::{Convolution, Sink, Sums};
 use super::geometry::{Grid, View};
-use super::pack::{Destination, Packed, Source, Unit, What};
+use super::pack::{Destination, Packed, Unit, What};
+use crate::ops::simd::prefetch::{prefetch, prefetch_line};
 use crate::ops::simd::tiles::{InputTransform, MOST_PIXELS, Places, Segment, Segments};
 use crate::ops::simd::transform::KernelTransform;
-use crate::ops::simd::wide::{prefetch, run};
+use crate::ops::simd::wide::run;
 use crate::ops::simd::{Floats, Share, Sharing, with_scratch};
 use crate::ops::threads;
+use cost::LARGE_KERNELS;
+pub(super) use cost::{Setting, cost, direct_cost, transforms_late};
+use std::ops::Range;
 
-/// Transformed kernels of more bytes than this are read once for all squares, not once for every few; and where a
-/// picture has but a few squares, they are not kept: reading them from memory in every pass would take longer than to
-/// transform them anew.
-const LARGE_KERNELS: usize = 3 << 20;
-/// Squares of a picture that are few.
-const FEW_SQUARES: usize = 16;
+/// How many squares ahead the pixels of one are asked for.
+const AHEAD: usize = 2;
 /// Blocks of input channels whose kernels are transformed at once.
 const BLOCKS: usize = 4;
 /// The most floats of transformed squares that all threads share.
-const SHARED_FLOATS: usize = 3 << 20;
+const SHARED_FLOATS: usize = 3 << 19;
 
 /// A grid of outputs, in squares.
 pub struct Squares {
@@ -54,96 +56,6 @@ impl Kernels {
             Self::Ready(packed) | Self::Late(packed) => packed.bytes(),
         }
     }
-}
-
-/// What costs are estimated for.
-#[derive(Clone, Copy)]
-pub(super) struct Setting {
-    /// Numbers of pictures at once, and how much they weigh.
-    pictures: &'static [(f64, f64)],
-    /// Whether the kernels are packed anew for every run.
-    learning: bool,
-}
-
-impl Setting {
-    pub(super) fn of(way: Way) -> Self {
-        match way {
-            Way::Learning => Self { pictures: &[(32.0, 1.0)], learning: true },
-            // Sixteen at once and one alone both matter.
-            _ => Self { pictures: &[(16.0, 1.0), (1.0, 1.5)], learning: false },
-        }
-    }
-
-    /// Nanoseconds in which one core packs a value, transformed or not.
-    fn packing(self, transformed: bool) -> f64 {
-        match (self.learning, transformed) {
-            (false, _) => 0.0,
-            (true, false) => 0.4,
-            (true, true) => 0.8,
-        }
-    }
-}
-
-/// Nanoseconds in which one core reads a float from memory.
-const READ: f64 = 0.19;
-
-/// Floats of a kernel's tap over all pairs of channels, lanes without a channel included.
-fn products(source: &Source, units: &[Unit]) -> f64 {
-    let outputs: usize = units.iter().map(|unit| unit.blocks).sum();
-    (source.spec.inputs * outputs * LANES) as f64
-}
-
-/// Whether kernels are transformed while they are used.
-pub(super) fn transforms_late(
-    source: &Source,
-    units: &[Unit],
-    grid: &Grid,
-    (points, side): (usize, usize),
-    views: usize,
-    setting: Setting,
-) -> bool {
-    let bytes = (points * points * views) as f64 * products(source, units) * 4.0;
-    match setting.learning {
-        true => bytes > LARGE_KERNELS as f64,
-        false => bytes > LARGE_KERNELS as f64 && grid.size.0 * grid.size.1 <= FEW_SQUARES * side * side,
-    }
-}
-
-/// Estimated nanoseconds of one core, product by product.
-pub(super) fn direct_cost(source: &Source, units: &[Unit], grid: &Grid, setting: Setting) -> f64 {
-    let pairs = products(source, units) * grid.taps.len() as f64;
-    let area = (grid.size.0 * grid.size.1) as f64;
-    let each = READ + setting.packing(false);
-    setting.pictures.iter().map(|(pictures, weight)| weight * pairs * (area * pictures / 90.0 + each)).sum()
-}
-
-/// The same for squares of `side` outputs by this many points and taps along each axis.
-pub(super) fn cost(
-    source: &Source,
-    units: &[Unit],
-    grid: &Grid,
-    (points, taps, side): (usize, usize, usize),
-    views: usize,
-    setting: Setting,
-) -> f64 {
-    let outputs: usize = units.iter().map(|unit| unit.blocks).sum();
-    let late = transforms_late(source, units, grid, (points, side), views, setting);
-    let points = (points * points) as f64;
-    let pairs = views as f64 * products(source, units);
-    let of = |&(pictures, weight): &(f64, f64)| {
-        let squares = (grid.size.0 * grid.size.1 / (side * side)) as f64 * pictures;
-        let kernels = pairs
-            * match late {
-                true => {
-                    (taps * taps) as f64 * (READ + setting.packing(false)) + points * 0.04 * (squares / 128.0).ceil()
-                }
-                false => points * (READ + setting.packing(true)),
-            };
-        let transforms = squares * points * (views * source.from.len() + outputs) as f64;
-        // Fewer than four take as long as four.
-        weight * (pairs * points * squares.max(4.0) / 80.0 + transforms + kernels)
-    };
-    setting.pictures.iter().map(of).sum()
 }
 
 /// How transformed squares lie: `[points][chunks][tiles][views and blocks of the chunk][squares of a tile][16]`, so that
@@ -302,7 +214,7 @@ impl Squares {
                     let parts = (2 * threads::count()).div_ceil(conv.units.len());
                     (end - begin).div_ceil(parts).next_multiple_of(width).min(2 * few)
                 }
-                Kernels::Late(_) => 4 * few,
+                Kernels::Late(_) => 3 * few,
             };
             let pieces = (end - begin).div_ceil(wide);
             threads::for_each(pieces * conv.units.len(), |i| {
@@ -329,14 +241,42 @@ impl Squares {
         let how = InputTransform::new(self.points, self.steps, form.point);
         for (v, reads) in self.reads.iter().enumerate() {
             for block in 0..blocks {
-                for square in start..end {
+                let from = |square: usize, block: usize| {
                     let (picture, place) = (square / reads.len(), reads[square % reads.len()]);
-                    let from =
-                        picture * conv.from.image() + (conv.inputs.start + block) * conv.from.plane() + place as usize;
+                    picture * conv.from.image() + (conv.inputs.start + block) * conv.from.plane() + place as usize
+                };
+                for square in start..end {
+                    if square + AHEAD < end {
+                        self.prefetch_pixels(x, from(square + AHEAD, block));
+                    } else if block + 1 < blocks && start + AHEAD <= end {
+                        self.prefetch_pixels(x, from(start + square + AHEAD - end, block + 1));
+                    }
+                    let from = from(square, block);
                     let (tile, within) = ((column + square - start) / width, (column + square - start) % width);
                     let at = (self.tile(v * blocks + block, tile, form.tiles) * width + within) * LANES;
                     conv.kernels.input(&how, (x, from), (to, at));
                 }
+            }
+        }
+    }
+
+    /// Asks for the pixels of a square that its neighbour to the left does not have.
+    #[inline]
+    fn prefetch_pixels(&self, x: &[f32], from: usize) {
+        for row in 0..self.points {
+            for column in self.points - self.side..self.points {
+                prefetch_line::<true>(x, from + row * self.steps.0 + column * self.steps.1);
+            }
+        }
+    }
+
+    /// Asks for the places where the outputs of some squares will be stored.
+    fn prefetch_outputs(&self, conv: &Convolution, unit: Unit, squares: Range<usize>, (sink, to): (&Sink, Share)) {
+        for square in squares {
+            let (picture, place) = (square / self.writes.len(), self.writes[square % self.writes.len()]);
+            let first = picture * conv.to.image() + place as usize;
+            for block in unit.block..unit.block + unit.blocks {
+                sink.prefetch(conv, to, block, (first, &self.pixels[..self.side * self.side]));
             }
         }
     }
@@ -362,7 +302,7 @@ impl Squares {
         let segment = |(i, &length): (usize, &usize)| Segment { offset: (i * width * LANES) as isize, length };
         let chunks = self.chunks();
         let taps = self.points + 1 - self.side;
-        let mut begin = 0;
+        let (mut begin, all) = (0, self.lanes.iter().sum::<usize>());
         for (i, lanes) in self.lanes.chunks(chunks).enumerate() {
             let depth: usize = lanes.iter().sum();
             let size = depth * blocks * LANES;
@@ -385,7 +325,13 @@ impl Squares {
                     let tile = self.tile(i * chunks, column / width, form.tiles);
                     let x = (&values[p * form.point + tile * width * LANES..], lanes.len() * width * LANES);
                     let weights = &kernels[p * stride..][..size];
-                    prefetch(&next[next.len() * p / count..next.len() * (p + 1) / count]);
+                    let part = |whole: usize| whole * p / count..whole * (p + 1) / count;
+                    prefetch(&next[part(next.len())]);
+                    if begin + depth == all {
+                        let part = part(end - start);
+                        let squares = start + part.start..start + part.end;
+                        self.prefetch_outputs(conv, conv.units[unit], squares, (sink, to));
+                    }
                     let to = &mut products[p * point..(p + 1) * point];
                     // The columns beyond the last square hold anything.
                     conv.kernels.columns((blocks, i > 0), x, end - start, segments, weights, to, squares * LANES);
