@@ -85,9 +85,7 @@ impl Sink<'_> {
         let bias = if self.bias.is_empty() { &[] } else { &self.bias[block * LANES..] };
         conv.kernels.finish(&self.finish[block], bias, values, (to, plane), places, self.seen);
     }
-}
 
-impl Sink<'_> {
     /// Asks for what [`Sink::store`] will look at and write.
     #[inline]
     pub fn prefetch(&self, conv: &Convolution, to: Share, block: usize, (at, places): (usize, &[usize])) {
