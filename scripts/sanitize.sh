@@ -2,7 +2,7 @@
 # Runs the tests of the kernels, which have all unsafe code of the computations (src/ops/simd), where mistakes show:
 #
 #   scripts/sanitize.sh address    under AddressSanitizer, every instruction set of this processor
-#   scripts/sanitize.sh miri       under Miri, the portable kernels (needs a nightly toolchain with miri and rust-src)
+#   scripts/sanitize.sh miri       under Miri, the portable kernels (needs a nightly toolchain with miri and rust-src; 20 minutes)
 #   scripts/sanitize.sh arm        on 64-bit Arm, emulated (needs the target aarch64-unknown-linux-gnu, the packages
 #                                  qemu-user-static, gcc-aarch64-linux-gnu and libc6-dev-arm64-cross)
 #   scripts/sanitize.sh            all three
