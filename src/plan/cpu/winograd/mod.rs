@@ -270,11 +270,16 @@ impl Squares {
         }
     }
 
+    /// Where a square begins in the first plane that is written.
+    #[inline]
+    fn written(&self, conv: &Convolution, square: usize) -> usize {
+        square / self.writes.len() * conv.to.image() + self.writes[square % self.writes.len()] as usize
+    }
+
     /// Asks for the places where the outputs of some squares will be stored.
     fn prefetch_outputs(&self, conv: &Convolution, unit: Unit, squares: Range<usize>, (sink, to): (&Sink, Share)) {
         for square in squares {
-            let (picture, place) = (square / self.writes.len(), self.writes[square % self.writes.len()]);
-            let first = picture * conv.to.image() + place as usize;
+            let first = self.written(conv, square);
             for block in unit.block..unit.block + unit.blocks {
                 sink.prefetch(conv, to, block, (first, &self.pixels[..self.side * self.side]));
             }
@@ -342,8 +347,7 @@ impl Squares {
         let mut sums = Sums([0.0; 2 * MOST_PIXELS * LANES]);
         let places = Places::new(&self.pixels[..self.side * self.side]);
         for square in start..end {
-            let (picture, place) = (square / self.writes.len(), self.writes[square % self.writes.len()]);
-            let first = picture * conv.to.image() + place as usize;
+            let first = self.written(conv, square);
             for b in 0..blocks {
                 let at = (b * squares + square - start) * LANES;
                 conv.kernels.output(self.points, &products[at..], point, &mut sums.0);
