@@ -182,6 +182,16 @@ pub fn kl(posterior: &Posterior) -> Result<Tensor> {
     Ok(((sum - mu.dim(D::Minus1)? as f64)? * 0.5)?)
 }
 
+/// -log q(z) of every code in its posterior, in nats, less the constant nz/2 log 2 pi, `[n]`.
+///
+/// # Errors
+/// When the shapes do not fit.
+pub fn negative_log_density(posterior: &Posterior, z: &Tensor) -> Result<Tensor> {
+    let Posterior { mu, log_var } = posterior;
+    let squares = ((z - mu)?.sqr()? * log_var.neg()?.exp()?)?;
+    Ok(((squares + log_var)?.sum(D::Minus1)? * 0.5)?)
+}
+
 /// KL(q(z) || N(0, I)) in nats, a scalar, where q(z) is what the posteriors of a batch amount to together, taken for a
 /// Gaussian with independent values: the mean of the means, and the mean of the variances plus the variance of the means.
 /// Images of Y whose counterparts are as varied as X have 0 (Hoffman & Johnson, "ELBO surgery", 2016).
@@ -301,6 +311,18 @@ mod tests {
         let expected = 0.5 * 7.0 * ((-2f32).exp() + 1.0 - 1.0 + 2.0);
         assert!((kl(&narrow).unwrap().to_vec1::<f32>().unwrap()[0] - expected).abs() < 1e-4);
         assert!((aggregate_kl(&narrow).unwrap().to_scalar::<f32>().unwrap() - expected).abs() < 1e-4);
+    }
+
+    #[test]
+    fn the_density_of_a_code_falls_with_its_distance_in_deviations() {
+        let row = |values: [f32; 2]| Tensor::new(&[values], &Device::Cpu).unwrap();
+        let posterior = Posterior { mu: row([1.0, -2.0]), log_var: row([0.0, 4f32.ln()]) };
+        let of = |z| negative_log_density(&posterior, &row(z)).unwrap().to_vec1::<f32>().unwrap()[0];
+        // The second axis has the deviation 2, hence log 2 everywhere.
+        let least = 2f32.ln();
+        for (z, expected) in [([1.0, -2.0], least), ([4.0, -2.0], least + 4.5), ([1.0, 4.0], least + 4.5)] {
+            assert!((of(z) - expected).abs() < 1e-5, "{z:?}");
+        }
     }
 
     #[test]

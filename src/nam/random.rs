@@ -13,6 +13,8 @@ pub(crate) enum Purpose {
     Augmentation = 5,
     Pairs = 6,
     Contrast = 7,
+    Sleep = 8,
+    SleepContrast = 9,
 }
 
 /// The source of one purpose at one place (a candidate, a row, a step, an epoch).

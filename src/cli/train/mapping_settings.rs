@@ -72,6 +72,10 @@ pub struct MappingSettings {
     /// then as varied as the domain X, not all of the kind that is explained most easily (vae-nam)
     #[arg(long, value_name = "WEIGHT", default_value_t = 0.0)]
     aggregate: f64,
+    /// The weight of the sleep phase: the encoder also learns to find the codes of what generator and mapping draw from
+    /// random ones (vae-nam)
+    #[arg(long, value_name = "WEIGHT", default_value_t = 0.0)]
+    sleep: f64,
 }
 
 impl MappingSettings {
@@ -90,9 +94,15 @@ impl MappingSettings {
     /// # Errors
     /// With the option's name.
     pub fn check(&self) -> Result<()> {
-        let weights = [("beta", self.beta), ("warm-up-beta", self.warm_up_beta), ("aggregate", self.aggregate)];
-        let all = weights.into_iter().chain([("start-deviation", f64::from(self.start_deviation))]);
-        for (option, value) in all.chain([("decay-from", self.decay_from)]) {
+        let weights = [
+            ("beta", self.beta),
+            ("warm-up-beta", self.warm_up_beta),
+            ("aggregate", self.aggregate),
+            ("sleep", self.sleep),
+            ("start-deviation", f64::from(self.start_deviation)),
+            ("decay-from", self.decay_from),
+        ];
+        for (option, value) in weights {
             if !(value.is_finite() && value >= 0.0) {
                 return Err(Error::new(format!("--{option} must be a number from 0 up; {value} is not.")));
             }
@@ -196,6 +206,7 @@ impl MappingSettings {
             shift: self.shift,
             contrast: self.contrast,
             aggregate: if variational { self.aggregate } else { default.aggregate },
+            sleep: if variational { self.sleep } else { default.sleep },
             fixed_mapping: fixed.is_some(),
             mapping,
             encoder,
@@ -231,6 +242,7 @@ impl MappingSettings {
         if method == MethodChoice::VaeNam {
             put("beta", self.beta.to_string());
             put("aggregate", self.aggregate.to_string());
+            put("sleep", self.sleep.to_string());
             put("warm-up-beta", self.warm_up_beta.to_string());
             put("warm-up-epochs", self.warm_up_epochs.to_string());
         }

@@ -10,7 +10,8 @@ use crate::nam::codes::candidates;
 use crate::nam::loss::{self, Target};
 use crate::nam::networks::NetworkSet;
 use crate::nam::random::{Purpose, normals, source};
-use crate::nets::{Encoder, EncoderConfig, Mapping, MappingConfig, Params, Weights};
+use crate::nets::encoder::Posterior;
+use crate::nets::{Encoder, EncoderConfig, Mapping, MappingConfig, Params, Statistics, Weights};
 use crate::ops::{Adam, AdamConfig};
 use crate::{Error, Result};
 use candle_core::{Device, Tensor};
@@ -53,6 +54,10 @@ pub struct VaeNamSettings {
     /// The weight of the divergence of all posteriors together, [`loss::aggregate_kl`]: without it every y gets
     /// counterparts of the kind that T explains most easily.
     pub aggregate: f64,
+    /// The weight of the sleep phase of wake-sleep (Hinton et al., Science 1995): in every step E also learns to find the
+    /// codes, drawn from N(0, I), of as many T(G(z)), by [`loss::negative_log_density`]. So it learns all that G can draw,
+    /// where the images of Y teach it what explains them most easily.
+    pub sleep: f64,
     /// T stays as it was given, and E alone learns.
     pub fixed_mapping: bool,
     /// The shape of T.
@@ -80,6 +85,7 @@ impl Default for VaeNamSettings {
             shift: 2,
             contrast: None,
             aggregate: 0.0,
+            sleep: 0.0,
             fixed_mapping: false,
             mapping: MappingConfig::default(),
             encoder: EncoderConfig::default(),
@@ -188,6 +194,39 @@ impl VaeNamTrainer {
         self.settings.steps = steps;
     }
 
+    /// The posteriors of `y: [n, cy, s, s]`, and where there is a sleep phase, the mean negative log density of the codes of
+    /// n images that T(G(z)) draws. Both go through E as one batch, so that its running statistics are those it learns in.
+    fn posteriors(&self, y: &Tensor) -> Result<(Posterior, Option<Tensor>)> {
+        let encode = |images: &Tensor| {
+            let both = self.plans.encoder.forward(self.encoder.body(), images, 1)?.flatten_from(1)?;
+            self.encoder.posterior(&both)
+        };
+        if self.settings.sleep == 0.0 {
+            return Ok((encode(y)?, None));
+        }
+        let (count, latent) = (y.dim(0)?, self.settings.encoder.latent);
+        let codes = normals(&mut source(self.settings.seed, Purpose::Sleep, self.step as u64), count * latent);
+        let z = Tensor::from_vec(codes, (count, latent), &self.device)?;
+        let x = self.drawn(&z, Purpose::SleepContrast)?;
+        let drawn = self.mapping.forward(&x, Statistics::Running)?.detach();
+        let Posterior { mu, log_var } = encode(&Tensor::cat(&[y, &drawn], 0)?)?;
+        let part = |start| -> Result<Posterior> {
+            let rows = |tensor: &Tensor| tensor.narrow(0, start, count)?.contiguous();
+            Ok(Posterior { mu: rows(&mu)?, log_var: rows(&log_var)? })
+        };
+        let missed = loss::negative_log_density(&part(count)?, &z)?.mean_all()?;
+        Ok((part(0)?, Some(missed)))
+    }
+
+    /// What G draws for codes, as T is to see it.
+    fn drawn(&self, z: &Tensor, purpose: Purpose) -> Result<Tensor> {
+        let x = self.plans.generator.forward(&*self.given.generator, z, 1)?;
+        match self.settings.contrast {
+            Some(contrast) => contrast.apply(&x, &mut source(self.settings.seed, purpose, self.step as u64)),
+            None => Ok(x),
+        }
+    }
+
     /// The weight of the divergence at the step that comes next.
     fn beta(&self) -> f64 {
         let warm = self.order.epoch(self.step) < self.settings.warm_up_epochs;
@@ -208,19 +247,14 @@ impl Trainer for VaeNamTrainer {
         let y = self.given.images.moved_batch(&rows, next, &self.device)?;
         let perceptual = self.plans.perceptual.as_ref();
         let target = Target::new(&self.settings.loss, perceptual, &y)?;
-        let posterior = self.plans.encoder.forward(self.encoder.body(), &y, 1)?.flatten_from(1)?;
-        let posterior = self.encoder.posterior(&posterior)?;
+        let (posterior, asleep) = self.posteriors(&y)?;
         let z = if self.settings.variational {
             let noise = normals(&mut source(seed, Purpose::Noise, step), posterior.mu.elem_count());
             posterior.sample(&Tensor::from_vec(noise, posterior.mu.shape(), &self.device)?)?
         } else {
             posterior.mu.clone()
         };
-        let x = self.plans.generator.forward(&*self.given.generator, &z, 1)?;
-        let x = match self.settings.contrast {
-            Some(contrast) => contrast.apply(&x, &mut source(seed, Purpose::Contrast, step))?,
-            None => x,
-        };
+        let x = self.drawn(&z, Purpose::Contrast)?;
         let reconstruction = self.plans.mapping.forward(&self.mapping, &x, 1)?;
         let losses = loss::reconstruction(&self.settings.loss, perceptual, &reconstruction, &target)?;
         let mean = losses.mean_all()?;
@@ -234,6 +268,10 @@ impl Trainer for VaeNamTrainer {
         let total = match self.settings.aggregate {
             0.0 => total,
             weight => (total + (loss::aggregate_kl(&posterior)? * weight)?)?,
+        };
+        let total = match asleep {
+            None => total,
+            Some(missed) => (total + (missed * self.settings.sleep)?)?,
         };
         let loss = finite(total.to_scalar()?, self.step + 1)?;
         let gradients = total.backward()?;

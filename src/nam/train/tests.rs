@@ -3,6 +3,7 @@
 use super::*;
 use crate::data::Images;
 use crate::model_file::LossConfig;
+use crate::nam::codes::candidates;
 use crate::nam::random::{Purpose, normals, source};
 use crate::nam::tests::small_networks;
 use crate::nets::{Checkpoint, EncoderConfig, MappingConfig};
@@ -118,7 +119,7 @@ fn an_encoder_learns_for_a_mapping_that_stays_as_it_is() {
         Some(_) => vae_nam(resume),
         None => {
             let networks = small_networks(LossConfig::perceptual(2));
-            let settings = VaeNamSettings { aggregate: 0.1, ..first.settings().clone() };
+            let settings = VaeNamSettings { aggregate: 0.1, sleep: 0.05, ..first.settings().clone() };
             VaeNamTrainer::with_mapping(settings, &mapping, given(networks, 10), &Device::Cpu).unwrap()
         }
     };
@@ -133,6 +134,27 @@ fn an_encoder_learns_for_a_mapping_that_stays_as_it_is() {
     let name = "main.0.weight";
     let distance = (encoder.find(name).unwrap() - moved.find(name).unwrap()).unwrap().abs().unwrap().max_all().unwrap();
     assert!(distance.to_scalar::<f32>().unwrap() > 1e-4);
+}
+
+#[test]
+fn asleep_an_encoder_learns_the_codes_of_what_is_drawn() {
+    let first = vae_nam(None);
+    let mapping = first.mapping_weights().unwrap();
+    let z = Tensor::from_vec(normals(&mut source(1, Purpose::Pairs, 8), 16 * 8), (16, 8), &Device::Cpu).unwrap();
+    let missed = |sleep| {
+        let networks = small_networks(LossConfig::perceptual(2));
+        let settings = VaeNamSettings { sleep, ..first.settings().clone() };
+        let given = given(networks, 10);
+        let mut trainer = VaeNamTrainer::with_mapping(settings, &mapping, given, &Device::Cpu).unwrap();
+        (0..40).for_each(|_| assert!(trainer.step().is_ok()));
+        let networks = trainer.networks().unwrap();
+        let drawn = candidates(&networks, &trainer.preview(1).unwrap().y, &z).unwrap().reconstruction;
+        let posterior = crate::nam::posterior(&networks, &drawn).unwrap();
+        let missed = crate::nam::loss::negative_log_density(&posterior, &z).unwrap();
+        missed.mean_all().unwrap().to_scalar::<f32>().unwrap()
+    };
+    let (awake, asleep) = (missed(0.0), missed(1.0));
+    assert!(asleep < awake - 1.0, "{asleep} {awake}");
 }
 
 #[test]
