@@ -16,8 +16,9 @@ pub struct LossConfig {
     pub perceptual: Vec<f32>,
     /// Weight of the mean absolute difference of Gram matrices (style), over as many levels as `perceptual` lists.
     pub gram: f32,
-    /// Weight of the mean absolute difference of the Gram matrices of ink, (1 - x) / 2 in each channel: how much of which
-    /// colours is there, wherever it is. White is no ink, so that what counts is what stands on it.
+    /// Weight of the mean absolute difference of the Gram matrices of ink, (1 - x) / 2, on the axes of
+    /// [`crate::ops::ink_axes`]: how much of which colours is there, wherever it is. White is no ink, so that what counts is
+    /// what stands on it.
     pub colour: f32,
     /// Weight of the mean absolute difference of Laplacian pyramids ([GLO]).
     pub laplacian: f32,

@@ -60,7 +60,7 @@ impl Target {
         let grams = if config.gram > 0.0 { levels.iter().map(gram).collect::<Result<_>>()? } else { Vec::new() };
         let bands =
             if config.laplacian > 0.0 { ops::laplacian_pyramid(&pixels, config.laplacian_levels)? } else { Vec::new() };
-        let ink = (config.colour > 0.0).then(|| gram(&ink(&pixels)?)).transpose()?;
+        let ink = (config.colour > 0.0).then(|| gram(&ops::ink(&pixels)?)).transpose()?;
         Ok(Self { pixels, levels, grams, ink, bands })
     }
 
@@ -120,7 +120,7 @@ pub fn reconstruction(
         }
     }
     if let Some(wanted) = target.ink.as_ref().filter(|_| config.colour > 0.0) {
-        sum.add(config.colour, ops::l1_mean(&gram(&ink(images)?)?, wanted)?)?;
+        sum.add(config.colour, ops::l1_mean(&gram(&ops::ink(images)?)?, wanted)?)?;
     }
     if config.laplacian > 0.0 {
         for (found, wanted) in ops::laplacian_pyramid(images, config.laplacian_levels)?.iter().zip(&target.bands) {
@@ -155,11 +155,6 @@ fn features(config: &LossConfig, perceptual: Option<&impl Sees>, images: &Tensor
         Some(perceptual) => perceptual.levels(images, count),
         None => Err(Error::new("The loss compares features, but there is no perceptual network to see them with.")),
     }
-}
-
-/// How much ink there is in every channel of an image in [-1, 1]: 0 for white, 1 for black.
-fn ink(images: &Tensor) -> Result<Tensor> {
-    Ok(((images * -0.5)? + 0.5)?)
 }
 
 /// The Gram matrices `[n, c, c]` of features `[n, c, h, w]`, divided by c h w.
@@ -276,10 +271,18 @@ mod tests {
             loss.to_vec1::<f32>().unwrap()[0]
         };
         assert!(loss(&square(red, 9)) < 1e-7);
-        // Sixteen of 256 pixels, one matrix of nine values divided by three channels: five of them are 0 for red, not for
-        // black; four of them are not for red, but for white.
-        assert!((loss(&square(black, 2)) - 5.0 / 9.0 / 16.0 / 3.0).abs() < 1e-6);
-        assert!((loss(&square(white, 2)) - 4.0 / 9.0 / 16.0 / 3.0).abs() < 1e-6);
+        // Sixteen of 256 pixels, one matrix of nine values divided by three channels. On the axes, the ink of red is (2/3, -3,
+        // -3/2), that of black (1, 0, 0), and white has none.
+        let all = (2.0 / 3.0 + 4.5) * (2.0 / 3.0 + 4.5);
+        assert!((loss(&square(black, 2)) - (all - 4.0 / 9.0 + 5.0 / 9.0) / 9.0 / 16.0 / 3.0).abs() < 1e-6);
+        assert!((loss(&square(white, 2)) - all / 9.0 / 16.0 / 3.0).abs() < 1e-6);
+        // A hue counts where all is too dark, though red, green and blue together are then no nearer.
+        let target = Target::new(&config, None::<&Perceptual>, &square([0.6, 0.2, 0.2], 2)).unwrap();
+        let loss = |colour| {
+            let loss = reconstruction(&config, None::<&Perceptual>, &square(colour, 5), &target).unwrap();
+            loss.to_vec1::<f32>().unwrap()[0]
+        };
+        assert!(loss([-0.3, -0.45, -0.45]) < 0.8 * loss([-0.4; 3]));
     }
 
     #[test]

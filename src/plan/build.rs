@@ -5,7 +5,7 @@ use super::sequence::{add_core, add_last_conv, add_reflection, add_sampler, add_
 use crate::model_file::LossConfig;
 use crate::nets::perceptual::Layer;
 use crate::nets::{ConvBlock, Encoder, Generator, Mapping, Perceptual};
-use crate::ops::{Activation, ConvSpec, FrozenConv};
+use crate::ops::{Activation, ConvSpec, FrozenConv, ink_axes};
 use candle_core::{DType, Device, Tensor};
 
 /// The frozen convolution of a block, if this processor's kernels can read it.
@@ -213,7 +213,7 @@ pub fn solving(
             Seen::Level(level) => levels[level],
             Seen::Gram(level) => add_gram(&mut graph, levels[level]),
             Seen::Ink => {
-                let ink = add_scaled(&mut graph, y, -0.5, Some(0.5))?;
+                let ink = add_ink(&mut graph, y)?;
                 add_gram(&mut graph, ink)
             }
             Seen::Band(band) => bands[band],
@@ -231,17 +231,23 @@ fn add_gram(graph: &mut Graph, from: Place) -> Place {
     to
 }
 
-/// The values of a place, alone in its map, by this factor, and this added.
-fn add_scaled(graph: &mut Graph, from: Place, factor: f64, plus: Option<f32>) -> Option<Place> {
+/// The values of an image, alone in its map, through a matrix `[channels, channels]` of weights, and biases.
+fn add_mixed(graph: &mut Graph, from: Place, weight: &Tensor, bias: Option<Tensor>) -> Option<Place> {
     let (channels, ..) = graph.shape(from);
-    let weight = (Tensor::eye(channels, DType::F32, &Device::Cpu).ok()? * factor).ok()?;
     let conv = Conv {
         spec: ConvSpec::conv(channels, channels, 1, 1, 0),
         weight: weight.reshape((channels, channels, 1, 1)).ok()?,
-        bias: plus.and_then(|plus| Tensor::full(plus, channels, &Device::Cpu).ok()),
+        bias,
         activation: Activation::None,
     };
     add_conv(graph, conv, from.map, None)
+}
+
+/// The ink of an image, as [`crate::ops::ink`] has it.
+fn add_ink(graph: &mut Graph, image: Place) -> Option<Place> {
+    let axes = ink_axes(graph.shape(image).0, &Device::Cpu).ok()?;
+    let bias = (axes.sum(1).ok()? * 0.5).ok()?;
+    add_mixed(graph, image, &(axes * -0.5).ok()?, Some(bias))
 }
 
 /// The bands of a Laplacian pyramid of an image, as [`crate::ops::laplacian_pyramid`] has them.
@@ -257,7 +263,8 @@ fn add_bands(graph: &mut Graph, image: Place, count: usize) -> Option<Vec<Place>
         let (low, blurred, band) = (map((h / 2, w / 2)), map((h, w)), map((h, w)));
         graph.nodes.push(Node::Resample { how: Resample::AveragePool, from: fine, to: low });
         graph.nodes.push(Node::Resample { how: Resample::Bilinear, from: low, to: blurred });
-        let negated = add_scaled(graph, blurred, -1.0, None)?;
+        let minus = (Tensor::eye(channels, DType::F32, &Device::Cpu).ok()? * -1.0).ok()?;
+        let negated = add_mixed(graph, blurred, &minus, None)?;
         graph.nodes.push(Node::Add { terms: [fine, negated], to: band, activation: Activation::None });
         bands.push(band);
         fine = low;
