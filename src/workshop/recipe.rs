@@ -293,10 +293,10 @@ impl Recipe {
         let (latent, size) = (generator.latent, mapping.size);
         // Far from N(0, I) a GAN draws blots, so a heavier weight holds codes there, and T, which would paint what they
         // then do not say, stays nearer to the identity: tried with sandals and bags, and with cars for the others.
-        let (beta, aggregate, learning_rate_mapping) = match (mapping.skip, reconstructs) {
-            (true, true) => (0.001, 0.0, 0.00005),
-            (true, false) => (0.01, 0.1, 0.000005),
-            (false, _) => (0.03, 0.3, 0.0),
+        let (beta, aggregate, sleep, learning_rate_mapping) = match (mapping.skip, reconstructs) {
+            (true, true) => (0.001, 0.0, 0.0, 0.00005),
+            (true, false) => (0.01, 0.1, 0.0, 0.000005),
+            (false, _) => (0.015, 0.3, 0.1, 0.0),
         };
         VaeNamSettings {
             seed: self.seed,
@@ -306,6 +306,7 @@ impl Recipe {
             decay_from: 0.6,
             beta,
             aggregate,
+            sleep,
             warm_up_epochs: 0,
             fixed_mapping: !mapping.skip,
             learning_rate_mapping,
@@ -354,7 +355,7 @@ mod tests {
         };
         assert_eq!(of(YKind::AsIs, true, &generator), (true, 0.00005, false, 0.001, [4000, 0, 2000]));
         assert_eq!(of(YKind::AsIs, false, &generator), (true, 0.000005, false, 0.01, [4000, 0, 2000]));
-        assert_eq!(of(YKind::Edges, true, &generator), (false, 0.002, true, 0.03, [4000, 1000, 1000]));
+        assert_eq!(of(YKind::Edges, true, &generator), (false, 0.002, true, 0.015, [4000, 1000, 1000]));
         // Colours on one side alone leave nothing to add to.
         assert!(!of(YKind::Grey, false, &generator).0);
         assert!(of(YKind::Grey, false, &GeneratorConfig { channels: 1, ..generator }).0);
