@@ -2,7 +2,7 @@
 
 use candle_core::{Device, Result, Tensor};
 
-/// How many times a difference of colours counts as much as one of lightness.
+/// How much longer the axes of hues are than that of lightness.
 const CHROMA: f32 = 3.0;
 
 /// The axes on which ink is compared, `[channels, channels]`: for colours lightness, red against green, and yellow against

@@ -55,7 +55,7 @@ pub struct VaeNamSettings {
     /// counterparts of the kind that T explains most easily.
     pub aggregate: f64,
     /// The weight of the sleep phase of wake-sleep (Hinton et al., Science 1995): in every step E also learns to find the
-    /// codes, drawn from N(0, I), of as many T(G(z)), by [`loss::negative_log_density`]. So it learns all that G can draw,
+    /// random codes of as many T(G(z)), by [`loss::negative_log_density`]. So it learns all that G can draw,
     /// where the images of Y teach it what explains them most easily.
     pub sleep: f64,
     /// T stays as it was given, and E alone learns.
@@ -201,12 +201,13 @@ impl VaeNamTrainer {
             let both = self.plans.encoder.forward(self.encoder.body(), images, 1)?.flatten_from(1)?;
             self.encoder.posterior(&both)
         };
-        if self.settings.sleep == 0.0 {
+        // Where variances are not learned there is no density.
+        if self.settings.sleep == 0.0 || !self.settings.variational {
             return Ok((encode(y)?, None));
         }
         let (count, latent) = (y.dim(0)?, self.settings.encoder.latent);
-        let codes = normals(&mut source(self.settings.seed, Purpose::Sleep, self.step as u64), count * latent);
-        let z = Tensor::from_vec(codes, (count, latent), &self.device)?;
+        let noise = normals(&mut source(self.settings.seed, Purpose::Sleep, self.step as u64), count * latent);
+        let z = self.given.generator.codes(&Tensor::from_vec(noise, (count, latent), &self.device)?)?;
         let x = self.drawn(&z, Purpose::SleepContrast)?;
         let drawn = self.mapping.forward(&x, Statistics::Running)?.detach();
         let Posterior { mu, log_var } = encode(&Tensor::cat(&[y, &drawn], 0)?)?;
