@@ -158,6 +158,22 @@ fn asleep_an_encoder_learns_the_codes_of_what_is_drawn() {
 }
 
 #[test]
+fn asleep_the_mapping_learns_nothing() {
+    let after = |sleep| {
+        let networks = small_networks(LossConfig::perceptual(2));
+        let settings = VaeNamSettings { sleep, ..vae_nam(None).settings().clone() };
+        let mut trainer = VaeNamTrainer::new(settings, given(networks, 10), &Device::Cpu).unwrap();
+        trainer.step().unwrap();
+        values(&trainer)
+    };
+    let of_encoder = |(name, _): &(String, Vec<f32>)| name.starts_with("encoder.");
+    let parts = |sleep| after(sleep).into_iter().partition::<Vec<_>, _>(of_encoder);
+    let (little, much) = (parts(1e-6), parts(1e6));
+    assert_ne!(little.0, much.0);
+    assert_eq!(little.1, much.1);
+}
+
+#[test]
 fn training_lowers_the_loss() {
     let mut trainers: [Box<dyn Trainer>; 2] = [Box::new(nam(None)), Box::new(vae_nam(None))];
     for trainer in &mut trainers {
