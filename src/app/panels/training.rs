@@ -204,8 +204,8 @@ fn losses(ui: &mut egui::Ui, frame: Option<&TrainingFrame>) {
         let named: Vec<_> = losses.iter().map(|(name, values)| format!("{name} {}", newest(values))).collect();
         let name =
             format!("Losses of the training: {}", if named.is_empty() { "none".into() } else { named.join(", ") });
+        let frame = frame.filter(|frame| frame.stage != TrainingStage::Measuring && !losses.is_empty());
         let end = frame.map_or_else(String::new, |frame| format!("step {}", frame.progress.0));
-        let end = if losses.is_empty() { String::new() } else { end };
         curves::chart(ui, "training curves", &name, &lines, &end, Vec2::new(ui.available_width(), CHART));
         ui.horizontal_wrapped(|ui| {
             for (text, line) in named.iter().zip(&lines) {

@@ -34,7 +34,8 @@ pub struct TrainingFrame {
     pub seconds_left: Option<f32>,
     /// Seconds that all stages together will still take, judged by this one; `None` until that can be told.
     pub seconds_left_in_all: Option<f32>,
-    /// Losses of this stage by their names, at most some hundred values each, evenly spread over its steps.
+    /// Losses of this stage, or of the one before while it measures, by their names, at most some hundred values each,
+    /// evenly spread over its steps.
     pub losses: Vec<(&'static str, Vec<f32>)>,
     /// Samples of the prior; or rows of y, T(G(z)) and G(z) of pictures that training never saw.
     pub rows: Vec<Row>,

@@ -66,6 +66,8 @@ fn a_training_shows_what_it_does_and_ends_with_a_model() {
                 stages.push(frame.stage);
             }
             sheets += usize::from(!frame.rows.is_empty());
+            let measured = frame.stage == TrainingStage::Measuring;
+            assert!(!measured || !frame.losses.is_empty(), "the encoder's losses stay");
         }
         match event {
             Some(TrainingEvent::Finished(path)) => path == &out,

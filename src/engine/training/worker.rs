@@ -118,13 +118,20 @@ impl Watch {
     fn step(&mut self, work: &mut Work, shared: &Shared) -> Result<()> {
         let stage = work.stage();
         if stage != self.stage {
-            (self.stage, self.curves) = (stage, Vec::new());
+            self.stage = stage;
+            // Measuring has no losses of its own; those of the encoder stay.
+            if stage_of(stage) != TrainingStage::Measuring {
+                self.curves.clear();
+            }
             self.resumed();
         }
-        let measuring = stage_of(stage);
+        let (before, curves) = (&self.frame, &self.curves);
         let mut go_on = |done: usize, all: usize| {
             if done.is_multiple_of(8) {
-                shared.frames.put(Arc::new(TrainingFrame::new(measuring, (done, all))));
+                let (losses, rows, warnings) = (values(curves), before.rows.clone(), before.warnings.clone());
+                let frame =
+                    TrainingFrame { losses, rows, warnings, ..TrainingFrame::new(stage_of(stage), (done, all)) };
+                shared.frames.put(Arc::new(frame));
             }
             !shared.wishes().stop
         };
@@ -169,13 +176,17 @@ impl Watch {
             rate,
             seconds_left: known.then(|| (steps - step) as f32 / rate),
             seconds_left_in_all: known.then(|| work.steps_left_in_all() / rate),
-            losses: self.curves.iter().map(|(name, curve)| (*name, curve.values.clone())).collect(),
+            losses: values(&self.curves),
             rows: std::mem::take(&mut self.frame.rows),
             warnings: work.warnings().to_vec(),
             paused,
         };
         shared.frames.put(Arc::new(self.frame.clone()));
     }
+}
+
+fn values(curves: &[(&'static str, Curve)]) -> Vec<(&'static str, Vec<f32>)> {
+    curves.iter().map(|(name, curve)| (*name, curve.values.clone())).collect()
 }
 
 fn stage_of(stage: Stage) -> TrainingStage {
