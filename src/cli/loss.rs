@@ -4,8 +4,8 @@ use crate::model_file::LossConfig;
 
 /// What `--help` says about it.
 pub const HELP: &str = "The loss: parts with weights, as in `pixel-l1=1,perceptual=1:1:1`. Parts: pixel-l1 (or pixel), \
-                        pixel-l2, perceptual (a weight per level), gram, colour (how much of which hues and lightness is there, wherever), \
-                        laplacian";
+                        pixel-l2, perceptual (a weight per level), gram, colour (how much of which hues and lightness is there, \
+                        wherever), laplacian";
 
 /// Reads a loss. Parts that are not named have the weight 0; a part without a weight has the weight 1, `perceptual`
 /// without weights three levels of weight 1.

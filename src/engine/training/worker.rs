@@ -125,12 +125,11 @@ impl Watch {
             }
             self.resumed();
         }
-        let (before, curves) = (&self.frame, &self.curves);
+        let (warnings, curves) = (&self.frame.warnings, &self.curves);
         let mut go_on = |done: usize, all: usize| {
             if done.is_multiple_of(8) {
-                let (losses, rows, warnings) = (values(curves), before.rows.clone(), before.warnings.clone());
-                let frame =
-                    TrainingFrame { losses, rows, warnings, ..TrainingFrame::new(stage_of(stage), (done, all)) };
+                let (losses, warnings) = (values(curves), warnings.clone());
+                let frame = TrainingFrame { losses, warnings, ..TrainingFrame::new(stage_of(stage), (done, all)) };
                 shared.frames.put(Arc::new(frame));
             }
             !shared.wishes().stop

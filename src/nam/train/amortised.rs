@@ -197,24 +197,20 @@ impl VaeNamTrainer {
     /// The posteriors of `y: [n, cy, s, s]`, and where there is a sleep phase, the mean negative log density of the codes of
     /// n images that T(G(z)) draws. Both go through E as one batch, so that its running statistics are those it learns in.
     fn posteriors(&self, y: &Tensor) -> Result<(Posterior, Option<Tensor>)> {
-        let encode = |images: &Tensor| {
-            let both = self.plans.encoder.forward(self.encoder.body(), images, 1)?.flatten_from(1)?;
-            self.encoder.posterior(&both)
+        let encode = |images: &Tensor| -> Result<Tensor> {
+            Ok(self.plans.encoder.forward(self.encoder.body(), images, 1)?.flatten_from(1)?)
         };
         // Where variances are not learned there is no density.
         if self.settings.sleep == 0.0 || !self.settings.variational {
-            return Ok((encode(y)?, None));
+            return Ok((self.encoder.posterior(&encode(y)?)?, None));
         }
         let (count, latent) = (y.dim(0)?, self.settings.encoder.latent);
         let noise = normals(&mut source(self.settings.seed, Purpose::Sleep, self.step as u64), count * latent);
         let z = self.given.generator.codes(&Tensor::from_vec(noise, (count, latent), &self.device)?)?;
         let x = self.drawn(&z, Purpose::SleepContrast)?;
         let drawn = self.mapping.forward(&x, Statistics::Running)?.detach();
-        let Posterior { mu, log_var } = encode(&Tensor::cat(&[y, &drawn], 0)?)?;
-        let part = |start| -> Result<Posterior> {
-            let rows = |tensor: &Tensor| tensor.narrow(0, start, count)?.contiguous();
-            Ok(Posterior { mu: rows(&mu)?, log_var: rows(&log_var)? })
-        };
+        let all = encode(&Tensor::cat(&[y, &drawn], 0)?)?;
+        let part = |start| self.encoder.posterior(&all.narrow(0, start, count)?);
         let missed = loss::negative_log_density(&part(count)?, &z)?.mean_all()?;
         Ok((part(0)?, Some(missed)))
     }
