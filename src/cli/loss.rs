@@ -5,7 +5,8 @@ use crate::model_file::LossConfig;
 /// What `--help` says about it.
 pub const HELP: &str = "The loss: parts with weights, as in `pixel-l1=1,perceptual=1:1:1`. Parts: pixel-l1 (or pixel), \
                         pixel-l2, perceptual (a weight per level), gram, colour (how much of which hues and lightness is there, \
-                        wherever), laplacian";
+                        wherever), cover (no part, but the share of a picture that things of X cover: colours of y are \
+                        compared as though y covered as much), laplacian";
 
 /// Reads a loss. Parts that are not named have the weight 0; a part without a weight has the weight 1, `perceptual`
 /// without weights three levels of weight 1.
@@ -23,6 +24,7 @@ pub fn parse(text: &str) -> Result<LossConfig, String> {
             "pixel-l2" => loss.pixel_l2 = weight()?,
             "gram" => loss.gram = weight()?,
             "colour" => loss.colour = weight()?,
+            "cover" => loss.cover = weight()?,
             "laplacian" => loss.laplacian = weight()?,
             "perceptual" => {
                 loss.perceptual = value.unwrap_or("1:1:1").split(':').map(number).collect::<Result<_, _>>()?;
@@ -41,6 +43,7 @@ pub fn format(loss: &LossConfig) -> String {
         ("pixel-l2", loss.pixel_l2),
         ("gram", loss.gram),
         ("colour", loss.colour),
+        ("cover", loss.cover),
         ("laplacian", loss.laplacian),
     ];
     let mut parts: Vec<String> = single
@@ -61,7 +64,9 @@ mod tests {
 
     #[test]
     fn what_is_written_is_read() {
-        for text in ["pixel-l1=1", "pixel-l1=0.5,gram=2,perceptual=0:0:1", "pixel-l2=3,colour=4,laplacian=0.25"] {
+        for text in
+            ["pixel-l1=1", "pixel-l1=0.5,gram=2,perceptual=0:0:1", "pixel-l2=3,colour=4,cover=0.25,laplacian=0.25"]
+        {
             assert_eq!(format(&parse(text).unwrap()), text);
         }
         assert_eq!(parse("pixel,perceptual").unwrap(), LossConfig::perceptual(3));
@@ -69,7 +74,18 @@ mod tests {
 
     #[test]
     fn nonsense_is_refused() {
-        for text in ["", "pixel=", "pixel=-1", "pixel=nan", "hue", "gram=1", "perceptual=1:x", "pixel=0"] {
+        for text in [
+            "",
+            "pixel=",
+            "pixel=-1",
+            "pixel=nan",
+            "hue",
+            "gram=1",
+            "perceptual=1:x",
+            "pixel=0",
+            "cover=0.3",
+            "pixel,cover=2",
+        ] {
             assert!(parse(text).is_err(), "{text:?}");
         }
     }

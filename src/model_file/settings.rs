@@ -20,6 +20,9 @@ pub struct LossConfig {
     /// [`crate::ops::ink_axes`]: how much of which colours is there, wherever it is. White is no ink, so that what counts is
     /// what stands on it.
     pub colour: f32,
+    /// The share of the picture that things of X cover: the ink of y is compared as though y covered as much
+    /// ([`crate::ops::ink_gram`]), where how large things are says nothing of one another. 0: as it is.
+    pub cover: f32,
     /// Weight of the mean absolute difference of Laplacian pyramids ([GLO]).
     pub laplacian: f32,
     /// Levels of the Laplacian pyramids, the low pass included.
@@ -29,8 +32,8 @@ pub struct LossConfig {
 impl Default for LossConfig {
     /// Pixel L1 alone.
     fn default() -> Self {
-        let (pixel_l2, gram, colour, laplacian) = (0.0, 0.0, 0.0, 0.0);
-        Self { pixel_l1: 1.0, pixel_l2, perceptual: Vec::new(), gram, colour, laplacian, laplacian_levels: 4 }
+        let (pixel_l2, gram, colour, cover, laplacian) = (0.0, 0.0, 0.0, 0.0, 0.0);
+        Self { pixel_l1: 1.0, pixel_l2, perceptual: Vec::new(), gram, colour, cover, laplacian, laplacian_levels: 4 }
     }
 }
 
@@ -64,6 +67,9 @@ impl LossConfig {
                 return Err(Error::new(format!("The weight {weight} of the {name} loss is not a number from 0 up.")));
             }
             sum += weight;
+        }
+        if !(0.0..=1.0).contains(&self.cover) {
+            return Err(Error::new(format!("The cover {} is no share of a picture, from 0 to 1.", self.cover)));
         }
         if self.perceptual.len() > 8 {
             return Err(Error::new("The loss lists more than eight perceptual levels."));

@@ -57,10 +57,14 @@ impl Target {
     pub fn new(config: &LossConfig, perceptual: Option<&impl Sees>, y: &Tensor) -> Result<Self> {
         let pixels = y.detach().contiguous()?;
         let levels = features(config, perceptual, &pixels)?;
-        let grams = if config.gram > 0.0 { levels.iter().map(gram).collect::<Result<_>>()? } else { Vec::new() };
+        let grams = if config.gram > 0.0 {
+            levels.iter().map(ops::gram).collect::<candle_core::Result<_>>()?
+        } else {
+            Vec::new()
+        };
         let bands =
             if config.laplacian > 0.0 { ops::laplacian_pyramid(&pixels, config.laplacian_levels)? } else { Vec::new() };
-        let ink = (config.colour > 0.0).then(|| gram(&ops::ink(&pixels)?)).transpose()?;
+        let ink = (config.colour > 0.0).then(|| ops::ink_gram(&pixels, config.cover)).transpose()?;
         Ok(Self { pixels, levels, grams, ink, bands })
     }
 
@@ -116,11 +120,11 @@ pub fn reconstruction(
     }
     if config.gram > 0.0 {
         for (found, wanted) in levels.iter().zip(&target.grams) {
-            sum.add(config.gram, ops::l1_mean(&gram(found)?, wanted)?)?;
+            sum.add(config.gram, ops::l1_mean(&ops::gram(found)?, wanted)?)?;
         }
     }
     if let Some(wanted) = target.ink.as_ref().filter(|_| config.colour > 0.0) {
-        sum.add(config.colour, ops::l1_mean(&gram(&ops::ink(images)?)?, wanted)?)?;
+        sum.add(config.colour, ops::l1_mean(&ops::ink_gram(images, 0.0)?, wanted)?)?;
     }
     if config.laplacian > 0.0 {
         for (found, wanted) in ops::laplacian_pyramid(images, config.laplacian_levels)?.iter().zip(&target.bands) {
@@ -155,16 +159,6 @@ fn features(config: &LossConfig, perceptual: Option<&impl Sees>, images: &Tensor
         Some(perceptual) => perceptual.levels(images, count),
         None => Err(Error::new("The loss compares features, but there is no perceptual network to see them with.")),
     }
-}
-
-/// The Gram matrices `[n, c, c]` of features `[n, c, h, w]`, divided by c h w.
-///
-/// # Errors
-/// When the features have another rank.
-pub fn gram(features: &Tensor) -> Result<Tensor> {
-    let (n, c, h, w) = features.dims4()?;
-    let rows = features.reshape((n, c, h * w))?;
-    Ok((rows.matmul(&rows.t()?)? / (c * h * w) as f64)?)
 }
 
 /// KL(q(z | y) || N(0, I)) of every row, `[n]`: 0.5 * sum(exp(log_var) + mu^2 - 1 - log_var).
@@ -271,11 +265,16 @@ mod tests {
             loss.to_vec1::<f32>().unwrap()[0]
         };
         assert!(loss(&square(red, 9)) < 1e-7);
-        // Sixteen of 256 pixels, one matrix of nine values divided by three channels. On the axes, the ink of red is (2/3, -3,
+        // Sixteen of 256 pixels, one matrix of sixteen values divided by four channels. On the axes, the ink of red is (2/3, -3,
         // -3/2), that of black (1, 0, 0), and white has none.
-        let all = (2.0 / 3.0 + 4.5) * (2.0 / 3.0 + 4.5);
-        assert!((loss(&square(black, 2)) - (all - 4.0 / 9.0 + 5.0 / 9.0) / 9.0 / 16.0 / 3.0).abs() < 1e-6);
-        assert!((loss(&square(white, 2)) - all / 9.0 / 16.0 / 3.0).abs() < 1e-6);
+        let cover = |mean: f32| 0.5 * (8.0 * mean).tanh();
+        let (of_red, of_black) = ([2.0 / 3.0, -3.0, -1.5, cover(2.0 / 3.0)], [1.0, 0.0, 0.0, cover(1.0)]);
+        let expected = |other: [f32; 4]| {
+            let places = (0..16).map(|i| (i / 4, i % 4));
+            places.map(|(i, j)| (of_red[i] * of_red[j] - other[i] * other[j]).abs()).sum::<f32>() / 16.0 / 16.0 / 4.0
+        };
+        assert!((loss(&square(black, 2)) - expected(of_black)).abs() < 1e-6);
+        assert!((loss(&square(white, 2)) - expected([0.0; 4])).abs() < 1e-6);
         // A hue counts where all is too dark, though red, green and blue together are then no nearer.
         let target = Target::new(&config, None::<&Perceptual>, &square([0.6, 0.2, 0.2], 2)).unwrap();
         let loss = |colour| {
@@ -283,6 +282,45 @@ mod tests {
             loss.to_vec1::<f32>().unwrap()[0]
         };
         assert!(loss([-0.3, -0.45, -0.45]) < 0.8 * loss([-0.4; 3]));
+    }
+
+    #[test]
+    fn a_small_dark_thing_is_no_large_pale_one() {
+        let config = LossConfig { pixel_l1: 0.0, colour: 1.0, ..LossConfig::default() };
+        // Ink of 1/4 on 64 pixels and of 1/2 on 16: their sums of squares are the same.
+        let square = |side: usize, value: f32| {
+            let values = (0..3 * 256).map(|i| if i / 16 % 16 < side && i % 16 < side { value } else { 1.0 });
+            Tensor::from_vec(values.collect::<Vec<_>>(), (1, 3, 16, 16), &Device::Cpu).unwrap()
+        };
+        let target = Target::new(&config, None::<&Perceptual>, &square(8, 0.5)).unwrap();
+        let loss = |x: &Tensor| {
+            let loss = reconstruction(&config, None::<&Perceptual>, x, &target).unwrap();
+            loss.to_vec1::<f32>().unwrap()[0]
+        };
+        let (small, paler) = (loss(&square(4, 0.0)), loss(&square(8, 0.6)));
+        assert!(small > 2.0 * paler, "{small} {paler}");
+    }
+
+    #[test]
+    fn what_covers_little_is_compared_as_though_it_covered_more() {
+        let square = |side: usize| {
+            let values = (0..256).map(|i| if i / 16 < side && i % 16 < side { -0.5f32 } else { 1.0 });
+            Tensor::from_vec(values.collect::<Vec<_>>(), (1, 1, 16, 16), &Device::Cpu).unwrap()
+        };
+        let of = |cover, y: usize, x: usize| {
+            let config = LossConfig { pixel_l1: 0.0, colour: 1.0, cover, ..LossConfig::default() };
+            let target = Target::new(&config, None::<&Perceptual>, &square(y)).unwrap();
+            let losses = reconstruction(&config, None::<&Perceptual>, &square(x), &target).unwrap();
+            losses.to_vec1::<f32>().unwrap()[0]
+        };
+        // A quarter of the picture, where a sixteenth is drawn, or nearly all of it.
+        for side in [4, 15] {
+            assert!(of(0.25, side, 8) < 1e-5 && of(0.0, side, 8) > 0.01, "{side}");
+        }
+        // Three quarters of it would be twelve times as much: four times is what comes.
+        assert!(of(0.75, 4, 8) < 1e-5);
+        // Nothing stays nothing.
+        assert_eq!(of(0.25, 0, 0), 0.0);
     }
 
     #[test]

@@ -14,6 +14,7 @@ mod conv;
 mod conv_norm;
 pub(crate) mod cpu;
 mod elementwise;
+mod gram;
 mod ink;
 pub(crate) mod kernels;
 mod modulate;
@@ -33,7 +34,8 @@ pub use conv::{ConvSpec, FrozenConv, Identity, conv_transpose2d, conv2d};
 pub use conv_norm::conv_batch_norm;
 
 pub use elementwise::{activate, l1_mean, l2_mean};
-pub use ink::{ink, ink_axes};
+pub use gram::gram;
+pub use ink::{COVER, COVER_RISE, ink, ink_axes, ink_gram};
 pub use modulate::Modulation;
 pub use norm::batch_norm;
 pub use resample::{avg_pool2, laplacian_pyramid, max_pool2, upsample_bilinear2, upsample_nearest2};

@@ -5,7 +5,7 @@ use super::sequence::{add_core, add_last_conv, add_reflection, add_sampler, add_
 use crate::model_file::LossConfig;
 use crate::nets::perceptual::Layer;
 use crate::nets::{ConvBlock, Encoder, Generator, Mapping, Perceptual};
-use crate::ops::{Activation, ConvSpec, FrozenConv, ink_axes};
+use crate::ops::{Activation, COVER, COVER_RISE, ConvSpec, FrozenConv, ink_axes};
 use candle_core::{DType, Device, Tensor};
 
 /// The frozen convolution of a block, if this processor's kernels can read it.
@@ -218,7 +218,8 @@ pub fn solving(
             }
             Seen::Band(band) => bands[band],
         };
-        graph.losses.push(Loss { place, compare: part.compare, weight: part.weight });
+        let cover = if part.sees == Seen::Ink { loss.cover } else { 0.0 };
+        graph.losses.push(Loss { place, compare: part.compare, weight: part.weight, cover });
     }
     Some(graph)
 }
@@ -231,23 +232,33 @@ fn add_gram(graph: &mut Graph, from: Place) -> Place {
     to
 }
 
-/// The values of an image, alone in its map, through a matrix `[channels, channels]` of weights, and biases.
-fn add_mixed(graph: &mut Graph, from: Place, weight: &Tensor, bias: Option<Tensor>) -> Option<Place> {
-    let (channels, ..) = graph.shape(from);
-    let conv = Conv {
-        spec: ConvSpec::conv(channels, channels, 1, 1, 0),
-        weight: weight.reshape((channels, channels, 1, 1)).ok()?,
-        bias,
-        activation: Activation::None,
-    };
-    add_conv(graph, conv, from.map, None)
+/// What a 1x1 convolution with the matrix `weight: [outputs, channels]` and biases makes of a map.
+fn mixed(weight: &Tensor, bias: Option<Tensor>, activation: Activation) -> Option<Conv> {
+    let (outputs, channels) = weight.dims2().ok()?;
+    let weight = weight.reshape((outputs, channels, 1, 1)).ok()?;
+    Some(Conv { spec: ConvSpec::conv(channels, outputs, 1, 1, 0), weight, bias, activation })
 }
 
-/// The ink of an image, as [`crate::ops::ink`] has it.
+/// The ink of an image, alone in its map, as [`crate::ops::ink`] has it.
 fn add_ink(graph: &mut Graph, image: Place) -> Option<Place> {
-    let axes = ink_axes(graph.shape(image).0, &Device::Cpu).ok()?;
-    let bias = (axes.sum(1).ok()? * 0.5).ok()?;
-    add_mixed(graph, image, &(axes * -0.5).ok()?, Some(bias))
+    let (channels, height, width) = graph.shape(image);
+    // What a matrix makes of (1 - x) / 2.
+    let of_ink = |weight: Tensor, activation| {
+        let bias = (weight.sum(1).ok()? * 0.5).ok()?;
+        mixed(&(weight * -0.5).ok()?, Some(bias), activation)
+    };
+    let both = graph.map(vec![channels, 1], (height, width));
+    let place = |group| Some(Place { map: both, group });
+    let axes = of_ink(ink_axes(channels, &Device::Cpu).ok()?, Activation::None)?;
+    add_conv(graph, axes, image.map, place(0))?;
+    let mean = Tensor::full((COVER_RISE / channels as f64) as f32, (1, channels), &Device::Cpu).ok()?;
+    add_conv(graph, of_ink(mean, Activation::Tanh)?, image.map, place(1))?;
+    // One place with all of them, for a Gram matrix is one place's.
+    let mut lengths = vec![1.0; channels];
+    lengths.push(COVER as f32);
+    let lengths = Tensor::new(lengths, &Device::Cpu).ok()?.unsqueeze(1).ok()?;
+    let all = Tensor::eye(channels + 1, DType::F32, &Device::Cpu).ok()?.broadcast_mul(&lengths).ok()?;
+    add_conv(graph, mixed(&all, None, Activation::None)?, both, None)
 }
 
 /// The bands of a Laplacian pyramid of an image, as [`crate::ops::laplacian_pyramid`] has them.
@@ -264,7 +275,7 @@ fn add_bands(graph: &mut Graph, image: Place, count: usize) -> Option<Vec<Place>
         graph.nodes.push(Node::Resample { how: Resample::AveragePool, from: fine, to: low });
         graph.nodes.push(Node::Resample { how: Resample::Bilinear, from: low, to: blurred });
         let minus = (Tensor::eye(channels, DType::F32, &Device::Cpu).ok()? * -1.0).ok()?;
-        let negated = add_mixed(graph, blurred, &minus, None)?;
+        let negated = add_conv(graph, mixed(&minus, None, Activation::None)?, blurred.map, None)?;
         graph.nodes.push(Node::Add { terms: [fine, negated], to: band, activation: Activation::None });
         bands.push(band);
         fine = low;

@@ -1,6 +1,6 @@
 //! A graph in f64, loop by loop: what the tests measure the roundings of every device against.
 
-use super::graph::{Compare, Conv, Graph, Node, Place, Resample};
+use super::graph::{Compare, Conv, Graph, Loss, Node, Place, Resample};
 use crate::ops::tests::values;
 use crate::ops::{Activation, ConvSpec};
 use candle_core::Tensor;
@@ -227,7 +227,11 @@ impl Exact {
         let mut maps = self.empty();
         self.put(&mut maps, place, &doubles(image));
         self.forward(&mut maps, maker + 1);
-        self.graph.losses.iter().map(|loss| self.get(&maps, loss.place).to_vec()).collect()
+        let target = |loss: &Loss| match loss.target(image).unwrap() {
+            Some(wanted) => doubles(&wanted),
+            None => self.get(&maps, loss.place).to_vec(),
+        };
+        self.graph.losses.iter().map(target).collect()
     }
 
     /// The picture, the loss and the gradient of a code.

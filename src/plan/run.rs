@@ -145,8 +145,8 @@ impl Plan {
     /// What the losses compare with, for images `[rows, channels, height, width]` that stand in `place`: they themselves
     /// and the maps that the graph makes of them. Computed a few at a time, in the memory of a run; `None` where the
     /// shapes do not fit, or a loss looks at what comes before that place.
-    pub fn targets(&self, work: &mut Workspace, place: Place, images: &Tensor) -> Option<Targets> {
-        let (rows, c, h, w) = images.dims4().ok()?;
+    pub fn targets(&self, work: &mut Workspace, place: Place, pictures: &Tensor) -> Option<Targets> {
+        let (rows, c, h, w) = pictures.dims4().ok()?;
         // Nodes are in an order in which each finds its inputs made: those behind the place follow its maker.
         let maker = self.graph.nodes.iter().position(|node| node.to() == place);
         let first = maker.map_or(0, |maker| maker + 1);
@@ -157,7 +157,7 @@ impl Plan {
         }
         let image = |loss: &Loss| self.layouts[loss.place.map].image();
         let mut maps: Vec<Floats> = self.graph.losses.iter().map(|loss| Floats::zeros(rows * image(loss))).collect();
-        let images = values(images)?;
+        let images = values(pictures)?;
         for (i, images) in images.chunks(work.capacity * c * h * w).enumerate() {
             let count = images.len() / (c * h * w);
             let mut map = self.open(work, Kind::Values, place.map, maker.map_or(Writer::Input, Writer::Node), count);
@@ -167,6 +167,11 @@ impl Plan {
             for (to, loss) in maps.iter_mut().zip(&self.graph.losses) {
                 let (begin, length) = (i * work.capacity * image(loss), count * image(loss));
                 to[begin..begin + length].copy_from_slice(&work.slot(Kind::Values, loss.place.map)[..length]);
+            }
+        }
+        for (map, loss) in maps.iter_mut().zip(&self.graph.losses) {
+            if let Some(wanted) = loss.target(pictures).ok()? {
+                self.layouts[loss.place.map].pack(loss.place.group, &values(&wanted)?, map);
             }
         }
         Some(Targets { maps, rows })

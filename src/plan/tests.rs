@@ -66,7 +66,7 @@ pub(super) fn pyramid() -> LossConfig {
 
 /// A loss of Gram matrices above all, those of the ink among them.
 pub(super) fn grams() -> LossConfig {
-    LossConfig { gram: 2.0, colour: 1.5, perceptual: vec![0.0, 0.5, 0.0], ..LossConfig::default() }
+    LossConfig { gram: 2.0, colour: 1.5, cover: 0.3, perceptual: vec![0.0, 0.5, 0.0], ..LossConfig::default() }
 }
 
 /// Pictures, losses and the gradient in z by the operations themselves.

@@ -46,7 +46,7 @@ impl Network {
         let (mut graph, kernels) = (graph, kernels());
         let (results, input) = (graph.results.clone(), graph.input?);
         // The gradients from outside come first, as those of a loss do. Convolutions that learn look at all values again.
-        let seed = |&place: &Place| Loss { place, compare: super::super::graph::Compare::L1, weight: 1.0 };
+        let seed = |&place: &Place| Loss { place, compare: super::super::graph::Compare::L1, weight: 1.0, cover: 0.0 };
         graph.losses = results.iter().map(seed).collect();
         if !norms.is_empty() {
             graph.results = (0..graph.maps.len()).flat_map(|map| graph.places(map)).collect();

@@ -149,6 +149,12 @@ impl Plan {
                 }
             })?;
         }
+        for (target, loss) in targets.iter().zip(&self.graph.losses) {
+            if let Some(wanted) = loss.target(images)? {
+                let wanted = View::place(&self.graph, loss.place).pack(&values(&wanted)?);
+                self.gpu.place.queue.write_buffer(target, 0, &self.gpu.stored(&wanted));
+            }
+        }
         Ok(targets)
     }
 

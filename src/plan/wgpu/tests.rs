@@ -73,7 +73,7 @@ fn beginning(groups: &[usize], side: usize) -> (Graph, usize) {
 /// Compares with noise at a place, which is also the second result.
 fn ending(graph: &mut Graph, place: Place, compare: Compare) -> Tensor {
     graph.results = vec![place, place];
-    graph.losses.push(Loss { place, compare, weight: 1.5 });
+    graph.losses.push(Loss { place, compare, weight: 1.5, cover: 0.0 });
     let (channels, height, width) = graph.shape(place);
     random(&[2, channels, height, width], 30)
 }
@@ -130,7 +130,7 @@ fn every_other_node_agrees_with_the_processor() {
         let sum = Place { map: graph.map(vec![channels], (size, size)), group: 0 };
         graph.nodes.push(Node::Add { terms: [to, to], to: sum, activation: Activation::Tanh });
         let y = ending(&mut graph, to, Compare::L1);
-        graph.losses.push(Loss { place: sum, compare: Compare::L2, weight: 0.5 });
+        graph.losses.push(Loss { place: sum, compare: Compare::L2, weight: 0.5, cover: 0.0 });
         if groups.len() > 1 {
             // Nothing reads the other group, so nothing may flow back to its layer.
             graph.nodes.retain(|node| node.to().map != from || node.to().group == group);
@@ -150,7 +150,7 @@ fn gram_matrices_agree_with_the_processor() {
         graph.nodes.push(Node::Gram { from, to });
         let y = ending(&mut graph, from, Compare::L2);
         for compare in [Compare::L1, Compare::L2] {
-            graph.losses.push(Loss { place: to, compare, weight: 3.0 });
+            graph.losses.push(Loss { place: to, compare, weight: 3.0, cover: 0.0 });
         }
         check(&gpu, &graph, &y, &random(&[3, LATENT], 52), &[0, 1, 0], &format!("{groups:?} {side}"));
     }
