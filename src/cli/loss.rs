@@ -24,7 +24,7 @@ pub fn parse(text: &str) -> Result<LossConfig, String> {
             "pixel-l2" => loss.pixel_l2 = weight()?,
             "gram" => loss.gram = weight()?,
             "colour" => loss.colour = weight()?,
-            "cover" => loss.cover = weight()?,
+            "cover" => loss.cover = value.map_or_else(|| Err("cover needs a share".into()), number)?,
             "laplacian" => loss.laplacian = weight()?,
             "perceptual" => {
                 loss.perceptual = value.unwrap_or("1:1:1").split(':').map(number).collect::<Result<_, _>>()?;
@@ -84,6 +84,7 @@ mod tests {
             "perceptual=1:x",
             "pixel=0",
             "cover=0.3",
+            "pixel,cover",
             "pixel,cover=2",
         ] {
             assert!(parse(text).is_err(), "{text:?}");

@@ -16,9 +16,9 @@ pub struct LossConfig {
     pub perceptual: Vec<f32>,
     /// Weight of the mean absolute difference of Gram matrices (style), over as many levels as `perceptual` lists.
     pub gram: f32,
-    /// Weight of the mean absolute difference of the Gram matrices of ink, (1 - x) / 2, on the axes of
-    /// [`crate::ops::ink_axes`]: how much of which colours is there, wherever it is. White is no ink, so that what counts is
-    /// what stands on it.
+    /// Weight of the mean absolute difference of the Gram matrices of [`crate::ops::ink`]: how much of which colours is
+    /// there, and how much of the picture they cover, wherever it is. White is no ink, so that what counts is what stands
+    /// on it.
     pub colour: f32,
     /// The share of the picture that things of X cover: the ink of y is compared as though y covered as much
     /// ([`crate::ops::ink_gram`]), where how large things are says nothing of one another. 0: as it is.

@@ -142,7 +142,7 @@ impl Plan {
         Workspace { memory, slots, shared: Floats::zeros(shared), sums, capacity, backward }
     }
 
-    /// What the losses compare with, for images `[rows, channels, height, width]` that stand in `place`: they themselves
+    /// What the losses compare with, for pictures `[rows, channels, height, width]` that stand in `place`: they themselves
     /// and the maps that the graph makes of them. Computed a few at a time, in the memory of a run; `None` where the
     /// shapes do not fit, or a loss looks at what comes before that place.
     pub fn targets(&self, work: &mut Workspace, place: Place, pictures: &Tensor) -> Option<Targets> {
