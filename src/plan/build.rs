@@ -5,7 +5,7 @@ use super::sequence::{add_core, add_last_conv, add_reflection, add_sampler, add_
 use crate::model_file::LossConfig;
 use crate::nets::perceptual::Layer;
 use crate::nets::{ConvBlock, Encoder, Generator, Mapping, Perceptual};
-use crate::ops::{Activation, COVER, COVER_RISE, ConvSpec, FrozenConv, ink_axes};
+use crate::ops::{Activation, COVER, COVER_RISE, ConvSpec, FrozenConv, ink_axes, ink_gram};
 use candle_core::{DType, Device, Tensor};
 
 /// The frozen convolution of a block, if this processor's kernels can read it.
@@ -259,6 +259,14 @@ fn add_ink(graph: &mut Graph, image: Place) -> Option<Place> {
     let lengths = Tensor::new(lengths, &Device::Cpu).ok()?.unsqueeze(1).ok()?;
     let all = Tensor::eye(channels + 1, DType::F32, &Device::Cpu).ok()?.broadcast_mul(&lengths).ok()?;
     add_conv(graph, mixed(&all, None, Activation::None)?, both, None)
+}
+
+/// What a part of the loss compares with for images of Y, where that is not what the graph makes of them.
+///
+/// # Errors
+/// When the images have another rank.
+pub fn own_target(loss: &Loss, images: &Tensor) -> candle_core::Result<Option<Tensor>> {
+    (loss.cover > 0.0).then(|| ink_gram(images, loss.cover)).transpose()
 }
 
 /// The bands of a Laplacian pyramid of an image, as [`crate::ops::laplacian_pyramid`] has them.

@@ -1,5 +1,6 @@
 //! A graph in f64, loop by loop: what the tests measure the roundings of every device against.
 
+use super::build::own_target;
 use super::graph::{Compare, Conv, Graph, Loss, Node, Place, Resample};
 use crate::ops::tests::values;
 use crate::ops::{Activation, ConvSpec};
@@ -227,7 +228,7 @@ impl Exact {
         let mut maps = self.empty();
         self.put(&mut maps, place, &doubles(image));
         self.forward(&mut maps, maker + 1);
-        let target = |loss: &Loss| match loss.target(image).unwrap() {
+        let target = |loss: &Loss| match own_target(loss, image).unwrap() {
             Some(wanted) => doubles(&wanted),
             None => self.get(&maps, loss.place).to_vec(),
         };

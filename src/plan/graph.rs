@@ -239,18 +239,8 @@ pub struct Loss {
     /// Its weight in the sum.
     pub weight: f32,
     /// Above 0: the share of the picture that y is brought to cover, in the ink that this compares
-    /// ([`crate::ops::ink_gram`]).
+    /// ([`own_target`](super::build::own_target)).
     pub cover: f32,
-}
-
-impl Loss {
-    /// What this compares with, where it is not the same of y as of T(G(z)).
-    ///
-    /// # Errors
-    /// When the images have another rank.
-    pub fn target(&self, images: &Tensor) -> candle_core::Result<Option<Tensor>> {
-        (self.cover > 0.0).then(|| crate::ops::ink_gram(images, self.cover)).transpose()
-    }
 }
 
 /// A fixed computation: nodes in an order in which each finds its inputs made.

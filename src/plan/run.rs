@@ -1,5 +1,6 @@
 //! A graph that is ready to run on a processor, forward and backward, with memory that is taken once.
 
+use super::build::own_target;
 use super::cpu::{Convolution, Finish, Floats, Kernels, Output, Way, elementwise, nodes};
 use super::graph::{Conv, Graph, Loss, Node, Place};
 use super::layout::{LANES, Layout};
@@ -170,7 +171,7 @@ impl Plan {
             }
         }
         for (map, loss) in maps.iter_mut().zip(&self.graph.losses) {
-            if let Some(wanted) = loss.target(pictures).ok()? {
+            if let Some(wanted) = own_target(loss, pictures).ok()? {
                 self.layouts[loss.place.map].pack(loss.place.group, &values(&wanted)?, map);
             }
         }

@@ -7,6 +7,7 @@ use super::layout::View;
 use super::programs::Program;
 use crate::gpu::wgpu;
 use crate::ops::Activation;
+use crate::plan::build::own_target;
 use crate::plan::graph::{Apply, Compare, Conv, Graph, Node, Place, Resample};
 use crate::plan::layout::Layout;
 use crate::plan::memory::{Kind, Memory, Writer, writers};
@@ -150,7 +151,7 @@ impl Plan {
             })?;
         }
         for (target, loss) in targets.iter().zip(&self.graph.losses) {
-            if let Some(wanted) = loss.target(images)? {
+            if let Some(wanted) = own_target(loss, images)? {
                 let wanted = View::place(&self.graph, loss.place).pack(&values(&wanted)?);
                 self.gpu.place.queue.write_buffer(target, 0, &self.gpu.stored(&wanted));
             }
