@@ -40,13 +40,8 @@ pub fn ink(images: &Tensor) -> Result<Tensor> {
     let (n, c, h, w) = images.dims4()?;
     let rows = images.affine(-0.5, 0.5)?.reshape((n, c, h * w))?;
     let axes = ink_axes(c, images.device())?.broadcast_as((n, c, c))?.contiguous()?;
-    let cover = (covered(&rows)? * COVER)?;
+    let cover = ((rows.mean_keepdim(1)? * COVER_RISE)?.tanh()? * COVER)?;
     Tensor::cat(&[axes.matmul(&rows)?, cover], 1)?.reshape((n, c + 1, h, w))
-}
-
-/// How well ink in rows `[n, c, pixels]` covers each pixel, `[n, 1, pixels]`, from 0 to 1.
-fn covered(rows: &Tensor) -> Result<Tensor> {
-    (rows.mean_keepdim(1)? * COVER_RISE)?.tanh()
 }
 
 /// The Gram matrices of the ink of images `[n, c, h, w]`, `[n, c + 1, c + 1]`. Where `cover` is above 0, each is scaled to what
@@ -55,12 +50,12 @@ fn covered(rows: &Tensor) -> Result<Tensor> {
 /// # Errors
 /// When the images have another rank, or the device fails.
 pub fn ink_gram(images: &Tensor, cover: f32) -> Result<Tensor> {
-    let grams = gram(&ink(images)?)?;
+    let ink = ink(images)?;
+    let grams = gram(&ink)?;
     if cover <= 0.0 {
         return Ok(grams);
     }
-    let rows = images.affine(-0.5, 0.5)?.flatten_from(2)?;
-    let found = covered(&rows)?.mean_keepdim(D::Minus1)?;
+    let found = (ink.narrow(1, ink.dim(1)? - 1, 1)?.flatten_from(2)?.mean_keepdim(D::Minus1)? / COVER)?;
     let factors = (found.clamp(1e-6, 1.0)?.recip()? * f64::from(cover))?.minimum(MOST)?;
     grams.broadcast_mul(&factors)
 }
