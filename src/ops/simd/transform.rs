@@ -5,9 +5,9 @@
 //! # Safety
 //! Pointers must be valid for the squares of vectors that are read and written.
 
-use super::LANES;
 use super::vector::Simd;
-use super::wide::{Wide, Work};
+use super::wide::Work;
+use super::{LANES, unroll};
 
 /// `[points][taps]`: what the kernels are transformed by along each axis.
 pub fn kernel_matrix(points: usize, taps: usize) -> Vec<[f64; 3]> {
@@ -42,72 +42,150 @@ pub struct KernelTransform<'a> {
     pub to: &'a mut [f32],
 }
 
-/// The loop of [`KernelTransform`] for one number of points; written out, as closures would not be compiled for the
-/// instruction set, and indices must be literal, or everything is spilled to the stack.
-macro_rules! transform_kernels {
-    ($self:ident, $line:ident, [$($n:literal)*], $r:tt) => {{
-        const N: usize = [$($n),*].len();
-        let Self { width, from, to, .. } = $self;
-        let blocks = width / LANES;
-        let (from, to) = (from.as_chunks::<LANES>().0, to.as_chunks_mut::<LANES>().0);
-        let vectors = from.len() / ($r * $r);
-        let point = vectors + 1;
-        let from = &from[..vectors * $r * $r];
-        let to = &mut to[..point * N * N];
-        for i in 0..vectors {
-            let first = (i / blocks) * $r * $r * blocks + i % blocks;
-            let columns = transform_kernels!(@columns from, first, blocks, $line, $r);
-            $({
-                let row = $line(transform_kernels!(@row columns, $n, $r));
-                for (x, value) in row.into_iter().enumerate() {
-                    value.store(&mut to[($n * N + x) * point + i]);
-                }
-            })*
-        }
-    }};
-    (@columns $from:ident, $first:ident, $step:ident, $line:ident, 3) => {[
-        $line::<S>([Wide::load(&$from[$first]), Wide::load(&$from[$first + 3 * $step]), Wide::load(&$from[$first + 6 * $step])]),
-        $line::<S>([Wide::load(&$from[$first + $step]), Wide::load(&$from[$first + 4 * $step]), Wide::load(&$from[$first + 7 * $step])]),
-        $line::<S>([Wide::load(&$from[$first + 2 * $step]), Wide::load(&$from[$first + 5 * $step]), Wide::load(&$from[$first + 8 * $step])]),
-    ]};
-    (@columns $from:ident, $first:ident, $step:ident, $line:ident, 2) => {[
-        $line::<S>([Wide::load(&$from[$first]), Wide::load(&$from[$first + 2 * $step])]),
-        $line::<S>([Wide::load(&$from[$first + $step]), Wide::load(&$from[$first + 3 * $step])]),
-    ]};
-    (@row $columns:ident, $y:literal, 3) => { [$columns[0][$y], $columns[1][$y], $columns[2][$y]] };
-    (@row $columns:ident, $y:literal, 2) => { [$columns[0][$y], $columns[1][$y]] };
-}
-
 impl Work for KernelTransform<'_> {
     #[inline(always)]
     fn run<S: Simd>(self) {
-        match self.points {
-            6 => transform_kernels!(self, kernel_line6, [0 1 2 3 4 5], 3),
-            5 => transform_kernels!(self, kernel_line5, [0 1 2 3 4], 2),
-            _ => transform_kernels!(self, kernel_line3, [0 1 2], 2),
+        let Self { points, width, from, to } = self;
+        let (taps, blocks) = (if points == 6 { 3 } else { 2 }, width / LANES);
+        let (area, step) = (taps * taps, blocks * LANES);
+        let vectors = from.len() / (area * LANES);
+        let stride = (vectors + 1) * LANES;
+        assert!(step > 0 && vectors.is_multiple_of(blocks));
+        assert!(to.len() >= points * points * stride);
+        for channel in 0..vectors / blocks {
+            for first in (0..step).step_by(S::LANES) {
+                // SAFETY: the last tap that is read begins at `(channel + 1) * area * step - step + first`, and the last
+                // point that is written at `(points * points - 1) * stride + channel * step + first`.
+                unsafe {
+                    let from = from.as_ptr().add(channel * area * step + first);
+                    let to = to.as_mut_ptr().add(channel * step + first);
+                    match points {
+                        6 => kernel6::<S>(from, step, to, stride),
+                        5 => kernel5::<S>(from, step, to, stride),
+                        _ => kernel3::<S>(from, step, to, stride),
+                    }
+                }
+            }
         }
     }
 }
 
+/// Transforms a register of kernels; two rows at a time, as all at once do not fit into sixteen registers.
 #[inline(always)]
-fn kernel_line6<S: Simd>([a, b, c]: [Wide<S>; 3]) -> [Wide<S>; 6] {
-    let sixth = Wide::splat(-1.0 / 6.0);
-    let (even, odd) = (a.add(c).multiply(sixth), b.multiply(sixth));
-    let (even2, odd2) = (c.times_plus(4.0, a).multiply(Wide::splat(1.0 / 24.0)), b.multiply(Wide::splat(1.0 / 12.0)));
-    [a.multiply(Wide::splat(0.25)), even.add(odd), even.subtract(odd), even2.add(odd2), even2.subtract(odd2), c]
+unsafe fn kernel6<S: Simd>(from: *const f32, step: usize, to: *mut f32, stride: usize) {
+    unsafe {
+        let a = load_taps::<S, 3>(from, step);
+        let b = load_taps::<S, 3>(from.wrapping_add(3 * step), step);
+        let c = load_taps::<S, 3>(from.wrapping_add(6 * step), step);
+        let row = 6 * stride;
+        kernel_row6::<S>([kernel_zero::<S>(a[0]), kernel_zero::<S>(a[1]), kernel_zero::<S>(a[2])], to, stride);
+        let (left, leftn) = kernel_ones::<S>([a[0], b[0], c[0]]);
+        let (middle, middlen) = kernel_ones::<S>([a[1], b[1], c[1]]);
+        let (right, rightn) = kernel_ones::<S>([a[2], b[2], c[2]]);
+        kernel_row6::<S>([left, middle, right], to.wrapping_add(row), stride);
+        kernel_row6::<S>([leftn, middlen, rightn], to.wrapping_add(2 * row), stride);
+        let (left, leftn) = kernel_twos::<S>([a[0], b[0], c[0]]);
+        let (middle, middlen) = kernel_twos::<S>([a[1], b[1], c[1]]);
+        let (right, rightn) = kernel_twos::<S>([a[2], b[2], c[2]]);
+        kernel_row6::<S>([left, middle, right], to.wrapping_add(3 * row), stride);
+        kernel_row6::<S>([leftn, middlen, rightn], to.wrapping_add(4 * row), stride);
+        kernel_row6::<S>(c, to.wrapping_add(5 * row), stride);
+    }
 }
 
 #[inline(always)]
-fn kernel_line5<S: Simd>([a, b]: [Wide<S>; 2]) -> [Wide<S>; 5] {
-    let half = Wide::splat(0.5);
-    let last = b.times_plus(2.0, a).multiply(Wide::splat(1.0 / 6.0));
-    let (plus, minus) = (a.add(b).multiply(Wide::splat(-0.5)), b.subtract(a).multiply(Wide::splat(1.0 / 6.0)));
-    [a.multiply(half), plus, minus, last, b]
+unsafe fn load_taps<S: Simd, const N: usize>(from: *const f32, step: usize) -> [S::Vector; N] {
+    unsafe {
+        let mut taps = [S::zero(); N];
+        for (i, tap) in taps.iter_mut().enumerate() {
+            *tap = S::load(from.wrapping_add(i * step));
+        }
+        taps
+    }
+}
+
+/// The values of a row of taps at all points.
+#[inline(always)]
+unsafe fn kernel_row6<S: Simd>(row: [S::Vector; 3], to: *mut f32, stride: usize) {
+    unsafe {
+        S::store(to, kernel_zero::<S>(row[0]));
+        let (one, minus_one) = kernel_ones::<S>(row);
+        S::store(to.wrapping_add(stride), one);
+        S::store(to.wrapping_add(2 * stride), minus_one);
+        let (two, minus_two) = kernel_twos::<S>(row);
+        S::store(to.wrapping_add(3 * stride), two);
+        S::store(to.wrapping_add(4 * stride), minus_two);
+        S::store(to.wrapping_add(5 * stride), row[2]);
+    }
+}
+
+/// The value of a kernel of three taps at the point 0.
+#[inline(always)]
+unsafe fn kernel_zero<S: Simd>(a: S::Vector) -> S::Vector {
+    unsafe { S::multiply(a, S::splat(0.25)) }
+}
+
+/// At the points 1 and -1.
+#[inline(always)]
+unsafe fn kernel_ones<S: Simd>([a, b, c]: [S::Vector; 3]) -> (S::Vector, S::Vector) {
+    unsafe {
+        let even = S::multiply(S::add(a, c), S::splat(-1.0 / 6.0));
+        (S::multiply_add(S::splat(-1.0 / 6.0), b, even), S::multiply_add(S::splat(1.0 / 6.0), b, even))
+    }
+}
+
+/// At the points 2 and -2.
+#[inline(always)]
+unsafe fn kernel_twos<S: Simd>([a, b, c]: [S::Vector; 3]) -> (S::Vector, S::Vector) {
+    unsafe {
+        let even = S::multiply_add(S::splat(1.0 / 6.0), c, S::multiply(a, S::splat(1.0 / 24.0)));
+        (S::multiply_add(S::splat(1.0 / 12.0), b, even), S::multiply_add(S::splat(-1.0 / 12.0), b, even))
+    }
+}
+
+/// As [`kernel6`] for kernels of two taps.
+#[inline(always)]
+unsafe fn kernel5<S: Simd>(from: *const f32, step: usize, to: *mut f32, stride: usize) {
+    unsafe {
+        let [a, b, c, d] = load_taps::<S, 4>(from, step);
+        let (left, right) = (kernel_line5::<S>([a, c]), kernel_line5::<S>([b, d]));
+        unroll!(Y in [0 1 2 3 4] {
+            let row = kernel_line5::<S>([left[Y], right[Y]]);
+            unroll!(X in [0 1 2 3 4] { S::store(to.wrapping_add((Y * 5 + X) * stride), row[X]); });
+        });
+    }
 }
 
 #[inline(always)]
-fn kernel_line3<S: Simd>([a, b]: [Wide<S>; 2]) -> [Wide<S>; 3] {
-    [Wide::splat(0.0).subtract(a), a.add(b), b]
+unsafe fn kernel_line5<S: Simd>([a, b]: [S::Vector; 2]) -> [S::Vector; 5] {
+    unsafe {
+        let sixth = S::multiply(a, S::splat(1.0 / 6.0));
+        [
+            S::multiply(a, S::splat(0.5)),
+            S::multiply(S::add(a, b), S::splat(-0.5)),
+            S::multiply_add(S::splat(1.0 / 6.0), b, S::subtract(S::zero(), sixth)),
+            S::multiply_add(S::splat(1.0 / 3.0), b, sixth),
+            b,
+        ]
+    }
+}
+
+/// As [`kernel5`] for squares of two outputs.
+#[inline(always)]
+unsafe fn kernel3<S: Simd>(from: *const f32, step: usize, to: *mut f32, stride: usize) {
+    unsafe {
+        let [a, b, c, d] = load_taps::<S, 4>(from, step);
+        let (left, right) = (kernel_line3::<S>([a, c]), kernel_line3::<S>([b, d]));
+        unroll!(Y in [0 1 2] {
+            let row = kernel_line3::<S>([left[Y], right[Y]]);
+            unroll!(X in [0 1 2] { S::store(to.wrapping_add((Y * 3 + X) * stride), row[X]); });
+        });
+    }
+}
+
+#[inline(always)]
+unsafe fn kernel_line3<S: Simd>([a, b]: [S::Vector; 2]) -> [S::Vector; 3] {
+    unsafe { [S::subtract(S::zero(), a), S::add(a, b), b] }
 }
 
 #[inline(always)]
