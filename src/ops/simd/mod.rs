@@ -22,6 +22,7 @@
 #![allow(unsafe_code)]
 
 mod floats;
+mod pages;
 pub mod panels;
 pub mod prefetch;
 mod sets;
@@ -32,6 +33,7 @@ mod vector;
 pub mod wide;
 
 pub use floats::{Floats, with_scratch};
+pub use pages::Pages;
 pub use sets::InstructionSet;
 pub use sharing::{Share, Sharing};
 pub use vector::Simd;

@@ -5,7 +5,7 @@ use super::geometry::{Tap, View};
 use crate::ops::simd::tiles::{Kernels, kernels};
 use crate::ops::simd::transform::kernel_matrix;
 use crate::ops::simd::wide::{Work, run, transpose};
-use crate::ops::simd::{Floats, Simd};
+use crate::ops::simd::{Pages, Simd};
 use crate::ops::{ConvSpec, threads};
 
 /// The most taps of a kernel whose products are saved by Winograd's algorithm.
@@ -30,7 +30,7 @@ pub fn units(kernels: &Kernels, blocks: usize) -> Vec<Unit> {
 
 /// The kernels of one grid: for each unit, its own floats one after the other.
 pub struct Packed {
-    data: Floats,
+    data: Pages,
     /// Where each unit begins.
     starts: Vec<usize>,
 }
@@ -52,7 +52,7 @@ impl Packed {
         for unit in units {
             starts.push(starts[starts.len() - 1] + depth * unit.blocks * LANES);
         }
-        Self { data: Floats::zeros(starts[units.len()]), starts }
+        Self { data: Pages::zeros(starts[units.len()]), starts }
     }
 }
 
