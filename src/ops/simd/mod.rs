@@ -29,6 +29,7 @@ mod sets;
 pub mod sharing;
 pub mod tiles;
 pub mod transform;
+mod transpose;
 mod vector;
 pub mod wide;
 

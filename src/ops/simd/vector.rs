@@ -255,51 +255,7 @@ mod x86 {
         const LANES: usize = 16;
         #[inline(always)]
         unsafe fn transpose(square: &mut [[f32; 16]; 16]) {
-            /// Which values of two rows the first and the second of them have after they swapped pieces of `step`.
-            const fn swapped(step: usize, second: bool) -> [i32; 16] {
-                let mut indices = [0; 16];
-                let mut i = 0;
-                while i < 16 {
-                    let own = (i & step == 0) != second;
-                    let from = if own {
-                        i
-                    } else if second {
-                        i + step
-                    } else {
-                        i - step
-                    };
-                    indices[i] = (from + if own == second { 16 } else { 0 }) as i32;
-                    i += 1;
-                }
-                indices
-            }
-            const INDICES: [[[i32; 16]; 2]; 4] = [
-                [swapped(8, false), swapped(8, true)],
-                [swapped(4, false), swapped(4, true)],
-                [swapped(2, false), swapped(2, true)],
-                [swapped(1, false), swapped(1, true)],
-            ];
-            unsafe {
-                let mut rows = [_mm512_setzero_ps(); 16];
-                for (row, values) in rows.iter_mut().zip(&*square) {
-                    *row = _mm512_loadu_ps(values.as_ptr());
-                }
-                for (stage, indices) in INDICES.iter().enumerate() {
-                    let step = 8 >> stage;
-                    let first = _mm512_loadu_si512(indices[0].as_ptr().cast());
-                    let second = _mm512_loadu_si512(indices[1].as_ptr().cast());
-                    for i in 0..16 {
-                        if i & step == 0 {
-                            let (a, b) = (rows[i], rows[i + step]);
-                            rows[i] = _mm512_permutex2var_ps(a, first, b);
-                            rows[i + step] = _mm512_permutex2var_ps(a, second, b);
-                        }
-                    }
-                }
-                for (row, values) in rows.iter().zip(square.iter_mut()) {
-                    _mm512_storeu_ps(values.as_mut_ptr(), *row);
-                }
-            }
+            unsafe { super::super::transpose::avx512(square) }
         }
         #[inline(always)]
         unsafe fn zero() -> Self::Vector {
@@ -371,6 +327,10 @@ mod x86 {
         type Vector = __m256;
         type Mask = __m256i;
         const LANES: usize = 8;
+        #[inline(always)]
+        unsafe fn transpose(square: &mut [[f32; 16]; 16]) {
+            unsafe { super::super::transpose::avx2(square) }
+        }
         #[inline(always)]
         unsafe fn zero() -> Self::Vector {
             unsafe { _mm256_setzero_ps() }
