@@ -3,7 +3,7 @@
 //! # Safety
 //! A map is as long as was asked for, begins at a page, is made of zeros and is no one else's.
 
-use super::{Floats, LANES};
+use super::Floats;
 use std::ops::{Deref, DerefMut};
 
 /// Below so many bytes large pages are nothing to ask for: there would be one at most.
@@ -12,7 +12,7 @@ const LARGE: usize = 4 << 20;
 
 /// Aligned floats in large pages, where there are many of them and the system gives such pages on request (as most
 /// Linux systems do): in pages of 4 KiB a core waits at each for its place to be looked up, and does not read ahead
-/// beyond it. For maps large pages are of no use: the places of their planes fall into the same lines of the caches.
+/// beyond it. For maps they are of no use: planes that lie so many bytes apart would take the same lines of the caches.
 pub struct Pages(Memory);
 
 enum Memory {
@@ -26,7 +26,7 @@ impl Pages {
     pub fn zeros(length: usize) -> Self {
         #[cfg(all(target_os = "linux", not(miri)))]
         {
-            let bytes = length.next_multiple_of(LANES) * size_of::<f32>();
+            let bytes = length.next_multiple_of(super::LANES) * size_of::<f32>();
             // A system without room for it, or that knows no large pages, is no reason to fail.
             if bytes >= LARGE
                 && let Ok(map) = memmap2::MmapMut::map_anon(bytes)
