@@ -51,7 +51,7 @@ impl Work for KernelTransform<'_> {
         let vectors = from.len() / (area * LANES);
         let stride = (vectors + 1) * LANES;
         assert!(step > 0 && vectors.is_multiple_of(blocks));
-        assert!(to.len() >= points * points * stride);
+        assert!([3, 5, 6].contains(&points) && to.len() >= points * points * stride);
         for channel in 0..vectors / blocks {
             for first in (0..step).step_by(S::LANES) {
                 // SAFETY: the last tap that is read begins at `(channel + 1) * area * step - step + first`, and the last
