@@ -14,8 +14,9 @@
 //! 3. **Sharing.** Several threads write one slice through [`Sharing`] alone: bounds are asserted at each write, and the
 //!    tasks of a loop write different floats. That this is so follows from how the loops share out their work (it is said
 //!    at each), and in tests every write is checked against the writes of all other tasks.
-//! 4. **Memory.** [`Floats`] and scratch memory are plain vectors, initialised when they are taken; [`sharing::filled`]
-//!    is the one exception, and in tests it checks that its tasks leave no float unwritten.
+//! 4. **Memory.** [`Floats`] and scratch memory are plain vectors, initialised when they are taken, and [`Pages`] such or
+//!    maps that the system fills with zeros; [`sharing::filled`] is the one exception, and in tests it checks that its
+//!    tasks leave no float unwritten.
 //!
 //! The tests of the kernels run on every set that the processor has, under AddressSanitizer and, the portable set, under
 //! Miri (`scripts/sanitize.sh`).

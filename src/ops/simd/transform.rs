@@ -70,7 +70,8 @@ impl Work for KernelTransform<'_> {
     }
 }
 
-/// Transforms a register of kernels; two rows at a time, as all at once do not fit into sixteen registers.
+/// Transforms a register of kernels; two rows at a time, as all at once do not fit into sixteen registers. Here and below
+/// there are functions and no closures, which would not be compiled for the instruction set.
 #[inline(always)]
 unsafe fn kernel6<S: Simd>(from: *const f32, step: usize, to: *mut f32, stride: usize) {
     unsafe {
@@ -79,16 +80,16 @@ unsafe fn kernel6<S: Simd>(from: *const f32, step: usize, to: *mut f32, stride: 
         let c = load_taps::<S, 3>(from.wrapping_add(6 * step), step);
         let row = 6 * stride;
         kernel_row6::<S>([kernel_zero::<S>(a[0]), kernel_zero::<S>(a[1]), kernel_zero::<S>(a[2])], to, stride);
-        let (left, leftn) = kernel_ones::<S>([a[0], b[0], c[0]]);
-        let (middle, middlen) = kernel_ones::<S>([a[1], b[1], c[1]]);
-        let (right, rightn) = kernel_ones::<S>([a[2], b[2], c[2]]);
+        let (left, left_minus) = kernel_ones::<S>([a[0], b[0], c[0]]);
+        let (middle, middle_minus) = kernel_ones::<S>([a[1], b[1], c[1]]);
+        let (right, right_minus) = kernel_ones::<S>([a[2], b[2], c[2]]);
         kernel_row6::<S>([left, middle, right], to.wrapping_add(row), stride);
-        kernel_row6::<S>([leftn, middlen, rightn], to.wrapping_add(2 * row), stride);
-        let (left, leftn) = kernel_twos::<S>([a[0], b[0], c[0]]);
-        let (middle, middlen) = kernel_twos::<S>([a[1], b[1], c[1]]);
-        let (right, rightn) = kernel_twos::<S>([a[2], b[2], c[2]]);
+        kernel_row6::<S>([left_minus, middle_minus, right_minus], to.wrapping_add(2 * row), stride);
+        let (left, left_minus) = kernel_twos::<S>([a[0], b[0], c[0]]);
+        let (middle, middle_minus) = kernel_twos::<S>([a[1], b[1], c[1]]);
+        let (right, right_minus) = kernel_twos::<S>([a[2], b[2], c[2]]);
         kernel_row6::<S>([left, middle, right], to.wrapping_add(3 * row), stride);
-        kernel_row6::<S>([leftn, middlen, rightn], to.wrapping_add(4 * row), stride);
+        kernel_row6::<S>([left_minus, middle_minus, right_minus], to.wrapping_add(4 * row), stride);
         kernel_row6::<S>(c, to.wrapping_add(5 * row), stride);
     }
 }
