@@ -8,6 +8,9 @@ use std::ops::Range;
 
 pub use crate::ops::simd::LANES;
 
+/// Floats of a map whose frames one task clears.
+const TOGETHER: usize = 1 << 16;
+
 /// The layout of a map.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Layout {
@@ -53,17 +56,20 @@ impl Layout {
         ((y + 1) * self.row() as isize + (x + 1) * LANES as isize) as usize
     }
 
-    /// Makes the frames of the first `count` pictures zero, whatever lies there.
+    /// Makes the frames of the first `count` pictures zero, whatever lies there, on all threads.
     pub fn clear_frames(&self, count: usize, map: &mut [f32]) {
         let row = self.row();
-        for plane in map[..count * self.image()].chunks_exact_mut(self.plane()) {
-            plane[..row].fill(0.0);
-            plane[(self.height + 1) * row..].fill(0.0);
-            for line in plane[row..(self.height + 1) * row].chunks_exact_mut(row) {
-                line[..LANES].fill(0.0);
-                line[row - LANES..].fill(0.0);
+        let planes = (TOGETHER / self.plane()).max(1);
+        threads::for_each_chunk(&mut map[..count * self.image()], planes * self.plane(), |_, planes| {
+            for plane in planes.chunks_exact_mut(self.plane()) {
+                plane[..row].fill(0.0);
+                plane[(self.height + 1) * row..].fill(0.0);
+                for line in plane[row..(self.height + 1) * row].chunks_exact_mut(row) {
+                    line[..LANES].fill(0.0);
+                    line[row - LANES..].fill(0.0);
+                }
             }
-        }
+        });
     }
 
     /// Puts pictures `[n, channels, height, width]` into a group of a map, on all threads.

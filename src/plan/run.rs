@@ -5,7 +5,7 @@ use super::cpu::{Convolution, Finish, Floats, Kernels, Output, Way, elementwise,
 use super::graph::{Conv, Graph, Loss, Node, Place};
 use super::layout::{LANES, Layout};
 use super::memory::{Kind, Memory, Writer, writers};
-use crate::ops::{Activation, threads};
+use crate::ops::Activation;
 use candle_core::Tensor;
 use elementwise::{Source, Target};
 use std::sync::OnceLock;
@@ -164,7 +164,7 @@ impl Plan {
             let mut map = self.open(work, Kind::Values, place.map, maker.map_or(Writer::Input, Writer::Node), count);
             self.layouts[place.map].pack(place.group, images, &mut map);
             work.put(Kind::Values, place.map, map);
-            threads::within(|| (first..self.graph.nodes.len()).for_each(|index| self.make(work, count, index)));
+            (first..self.graph.nodes.len()).for_each(|index| self.make(work, count, index));
             for (to, loss) in maps.iter_mut().zip(&self.graph.losses) {
                 let (begin, length) = (i * work.capacity * image(loss), count * image(loss));
                 to[begin..begin + length].copy_from_slice(&work.slot(Kind::Values, loss.place.map)[..length]);
@@ -190,11 +190,7 @@ impl Plan {
         let mut map = self.open(work, Kind::Values, input.map, Writer::Input, count);
         self.layouts[input.map].pack(input.group, inputs, &mut map);
         work.put(Kind::Values, input.map, map);
-        threads::within(|| {
-            for index in 0..self.graph.nodes.len() {
-                self.make(work, count, index);
-            }
-        });
+        (0..self.graph.nodes.len()).for_each(|index| self.make(work, count, index));
         count
     }
 
@@ -238,26 +234,24 @@ impl Plan {
     /// with a workspace for the backward pass also the gradients in the maps that are compared.
     pub fn losses(&self, work: &mut Workspace, targets: &Targets, rows: &[usize], losses: &mut [f32]) {
         losses.fill(0.0);
-        threads::within(|| {
-            for (i, (loss, target)) in self.graph.losses.iter().zip(&targets.maps).enumerate() {
-                let place = loss.place;
-                let layout = &self.layouts[place.map];
-                let mut map = match work.backward {
-                    true => self.open(work, Kind::Gradient, place.map, Writer::Loss(i), losses.len()),
-                    false => Floats::default(),
-                };
-                let a = self.source(work, Kind::Values, place);
-                let finish = self.loss_finishes[i];
-                let gradient = Target { layout, group: place.group, values: &mut map, finish, seen: a.values };
-                let gradient = work.backward.then_some(gradient);
-                let b = Source { layout, group: place.group, values: target };
-                let (compare, weight) = (loss.compare, loss.weight);
-                elementwise::compare(self.kernels, compare, weight, a, (b, rows), gradient, &work.sums, losses);
-                if work.backward {
-                    work.put(Kind::Gradient, place.map, map);
-                }
+        for (i, (loss, target)) in self.graph.losses.iter().zip(&targets.maps).enumerate() {
+            let place = loss.place;
+            let layout = &self.layouts[place.map];
+            let mut map = match work.backward {
+                true => self.open(work, Kind::Gradient, place.map, Writer::Loss(i), losses.len()),
+                false => Floats::default(),
+            };
+            let a = self.source(work, Kind::Values, place);
+            let finish = self.loss_finishes[i];
+            let gradient = Target { layout, group: place.group, values: &mut map, finish, seen: a.values };
+            let gradient = work.backward.then_some(gradient);
+            let b = Source { layout, group: place.group, values: target };
+            let (compare, weight) = (loss.compare, loss.weight);
+            elementwise::compare(self.kernels, compare, weight, a, (b, rows), gradient, &work.sums, losses);
+            if work.backward {
+                work.put(Kind::Gradient, place.map, map);
             }
-        });
+        }
     }
 
     /// Runs the backward pass after [`Plan::losses`] and writes the gradient of each picture's loss in its input.
@@ -267,11 +261,9 @@ impl Plan {
     pub fn backward(&self, work: &mut Workspace, count: usize, gradients: &mut [f32]) {
         assert!(work.backward);
         let (Some(convs), Some(input)) = (self.backward_kernels(), self.graph.input) else { return };
-        threads::within(|| {
-            for (index, conv) in convs.iter().enumerate().rev() {
-                self.unmake(work, count, index, conv.as_ref());
-            }
-        });
+        for (index, conv) in convs.iter().enumerate().rev() {
+            self.unmake(work, count, index, conv.as_ref());
+        }
         self.layouts[input.map].unpack(input.group, work.slot(Kind::Gradient, input.map), gradients);
     }
 

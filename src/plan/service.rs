@@ -9,7 +9,7 @@ use crate::nets::encoder::Posterior;
 use crate::nets::generator::MAPS_AT_ONCE;
 use crate::nets::perceptual::Layer;
 use crate::nets::{ConvBlock, Encoder, Generator, Mapping, Perceptual};
-use crate::ops::{FrozenConv, Identity, threads};
+use crate::ops::{FrozenConv, Identity};
 use crate::{Error, Result};
 use candle_core::{DType, Device, Tensor};
 use std::hash::Hasher;
@@ -298,7 +298,7 @@ impl Solving {
                 reconstruction.extend(plan.result(space, 1, count));
             }
         };
-        self.planned.with_workspace(rows.len().min(at_once), gradient, |space| threads::within(|| run(space)));
+        self.planned.with_workspace(rows.len().min(at_once), gradient, &mut run);
         let picture = |values: Vec<f32>, index: usize| {
             let (c, h, w) = plan.graph().shape(plan.graph().results[index]);
             Tensor::from_vec(values, (rows.len(), c, h, w), &Device::Cpu)

@@ -7,7 +7,7 @@ use super::settings::{Method, Settings};
 use crate::Result;
 use crate::nets::{Critic, CriticConfig, Generator, Params};
 use crate::ops::{Activation, Adam, AdamConfig, activate};
-use crate::plan::train::Training;
+use crate::plan::train::{Training, gradients};
 use candle_core::{Device, Tensor};
 use std::sync::Arc;
 
@@ -85,7 +85,7 @@ impl Opponent {
             });
         }
         let Some(generator_loss) = generator_loss else { return Ok((0.0, 0.0)) };
-        adam.step(&generator_loss.backward()?)?;
+        adam.step(&gradients(&generator_loss)?)?;
         Ok((critics_loss, generator_loss.to_scalar()?))
     }
 }
@@ -118,7 +118,7 @@ impl Learner {
             self.critic.iterate_power()?;
         }
         let loss = self.loss(real, fake)?;
-        self.adam.step(&loss.backward()?)?;
+        self.adam.step(&gradients(&loss)?)?;
         Ok(loss.to_scalar()?)
     }
 

@@ -5,7 +5,7 @@ use super::settings::Settings;
 use crate::nets::weights::normal_values;
 use crate::nets::{Generator, Weights};
 use crate::ops::{Adam, AdamConfig, RowAdam, l1_mean, laplacian_pyramid};
-use crate::plan::train::Training;
+use crate::plan::train::{Training, gradients};
 use crate::{Error, Result};
 use candle_core::{Device, Tensor, Var};
 use rand::SeedableRng;
@@ -53,7 +53,7 @@ impl Codes {
         if let Some(features) = features {
             loss = (loss + features.difference(&x, real)?)?;
         }
-        let gradients = loss.backward()?;
+        let gradients = gradients(&loss)?;
         adam.step(&gradients)?;
         let Some(gradient) = gradients.get(z.as_tensor()) else {
             return Err(Error::new("The codes got no gradient."));

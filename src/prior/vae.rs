@@ -6,7 +6,7 @@ use super::settings::Settings;
 use crate::Result;
 use crate::nets::{Encoder, EncoderConfig, Generator, Params, Posterior};
 use crate::ops::{Adam, AdamConfig, l1_mean};
-use crate::plan::train::Training;
+use crate::plan::train::{Training, gradients};
 use candle_core::{D, Device, Tensor};
 
 /// The encoder of X with its optimiser.
@@ -53,7 +53,7 @@ impl Recogniser {
         }
         let Posterior { mu, log_var } = &posterior;
         let divergence = ((((log_var.exp()? + mu.sqr()?)? - log_var)? - 1.0)?.sum(D::Minus1)?.mean_all()? * 0.5)?;
-        let gradients = (&reconstruction + (&divergence * kl)?)?.backward()?;
+        let gradients = gradients(&(&reconstruction + (&divergence * kl)?)?)?;
         self.adam.step(&gradients)?;
         adam.step(&gradients)?;
         Ok((reconstruction.to_scalar()?, divergence.to_scalar()?))

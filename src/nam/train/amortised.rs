@@ -13,6 +13,7 @@ use crate::nam::random::{Purpose, normals, source};
 use crate::nets::encoder::Posterior;
 use crate::nets::{Encoder, EncoderConfig, Mapping, MappingConfig, Params, Statistics, Weights};
 use crate::ops::{Adam, AdamConfig};
+use crate::plan;
 use crate::{Error, Result};
 use candle_core::{Device, Tensor};
 use serde::{Deserialize, Serialize};
@@ -271,7 +272,7 @@ impl Trainer for VaeNamTrainer {
             Some(missed) => (total + (missed * self.settings.sleep)?)?,
         };
         let loss = finite(total.to_scalar()?, self.step + 1)?;
-        let gradients = total.backward()?;
+        let gradients = plan::train::gradients(&total)?;
         self.mapping_adam.step(&gradients)?;
         self.encoder_adam.step(&gradients)?;
         let epoch = self.order.epoch(self.step);

@@ -11,6 +11,7 @@ use crate::nam::networks::NetworkSet;
 use crate::nam::random::{Purpose, normals, source};
 use crate::nets::{Mapping, MappingConfig, Params, Weights};
 use crate::ops::{Adam, AdamConfig, RowAdam};
+use crate::plan;
 use crate::{Error, Result};
 use candle_core::{Device, Tensor, Var};
 use serde::{Deserialize, Serialize};
@@ -179,7 +180,7 @@ impl Trainer for NamTrainer {
         let losses = loss::reconstruction(&self.settings.loss, perceptual, &reconstruction, &target)?;
         let mean = losses.mean_all()?;
         let loss = finite(mean.to_scalar()?, self.step + 1)?;
-        let gradients = mean.backward()?;
+        let gradients = plan::train::gradients(&mean)?;
         let gradient = gradients.get(&z).ok_or_else(|| Error::new("The loss does not depend on the latent codes."))?;
         let gradient: Vec<f32> = gradient.flatten_all()?.to_vec1()?;
         let nz = self.given.generator.config().latent;

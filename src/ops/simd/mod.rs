@@ -28,6 +28,7 @@ pub mod panels;
 pub mod prefetch;
 mod sets;
 pub mod sharing;
+mod team;
 pub mod tiles;
 pub mod transform;
 mod transpose;
@@ -38,6 +39,7 @@ pub use floats::{Floats, with_scratch};
 pub use pages::Pages;
 pub use sets::InstructionSet;
 pub use sharing::{Share, Sharing};
+pub use team::Team;
 pub use vector::Simd;
 
 /// Values in a block of channels: what layouts, kernels and memory are cut into.

@@ -22,6 +22,7 @@ use crate::ops::cpu;
 use crate::{Error, Result};
 use candle_core::Tensor;
 use network::Network;
+pub use operation::gradients;
 use std::sync::{Arc, OnceLock};
 
 /// A network that can be planned for training: all of it learns, or none of it.

@@ -9,7 +9,7 @@ use super::super::memory::{Kind, Memory, Writer};
 use super::super::run::{backward_finish, bias, finishes, padded, values};
 use super::norm::{self, Kept, Moments};
 use super::workspace::{Gradients, Parameters, Trained, Workspace};
-use crate::ops::{Activation, ConvSpec, threads};
+use crate::ops::{Activation, ConvSpec};
 use std::sync::{Mutex, OnceLock, PoisonError};
 
 /// A graph with one input, whose convolutions learn or are frozen.
@@ -140,23 +140,21 @@ impl Network {
     /// other.
     pub fn forward(&self, work: &mut Workspace, inputs: &[f32], parameters: &[Parameters]) -> Vec<f32> {
         let Some(input) = self.graph.input else { return Vec::new() };
-        threads::within(|| {
-            let mut map = self.open(work, Kind::Values, input.map, Writer::Input);
-            self.layouts[input.map].pack(input.group, inputs, &mut map);
-            work.put(Kind::Values, input.map, map);
-            for index in 0..self.graph.nodes.len() {
-                self.make(work, index, parameters);
-            }
-            let lengths: Vec<usize> = self.results().into_iter().map(|(c, h, w)| work.count * c * h * w).collect();
-            let mut values = vec![0.0; lengths.iter().sum()];
-            let mut rest = &mut values[..];
-            for ((place, ..), length) in self.results.iter().zip(lengths) {
-                let (here, behind) = rest.split_at_mut(length);
-                self.layouts[place.map].unpack(place.group, work.slot(Kind::Values, place.map), here);
-                rest = behind;
-            }
-            values
-        })
+        let mut map = self.open(work, Kind::Values, input.map, Writer::Input);
+        self.layouts[input.map].pack(input.group, inputs, &mut map);
+        work.put(Kind::Values, input.map, map);
+        for index in 0..self.graph.nodes.len() {
+            self.make(work, index, parameters);
+        }
+        let lengths: Vec<usize> = self.results().into_iter().map(|(c, h, w)| work.count * c * h * w).collect();
+        let mut values = vec![0.0; lengths.iter().sum()];
+        let mut rest = &mut values[..];
+        for ((place, ..), length) in self.results.iter().zip(lengths) {
+            let (here, behind) = rest.split_at_mut(length);
+            self.layouts[place.map].unpack(place.group, work.slot(Kind::Values, place.map), here);
+            rest = behind;
+        }
+        values
     }
 
     fn make(&self, work: &mut Workspace, index: usize, parameters: &[Parameters]) {
@@ -271,40 +269,32 @@ impl Network {
     ) -> (Vec<f32>, Vec<Gradients>) {
         let mut gradients: Vec<Gradients> = parameters.iter().map(|_| Gradients::default()).collect();
         let wanted = self.wanted(of_input, of_parameters);
-        threads::within(|| {
-            let (mut seed, mut rest) = (std::mem::take(&mut work.seed), gradient);
-            for (i, (place, finish, layout)) in self.results.iter().enumerate() {
-                let (c, h, w) = self.graph.shape(*place);
-                let (here, behind) = rest.split_at(work.count * c * h * w);
-                rest = behind;
-                if self.results.len() > 1 {
-                    // The memory was another result's before.
-                    layout.clear_frames(work.count, &mut seed);
-                }
-                layout.pack(0, here, &mut seed);
-                self.pass(work, *place, (Writer::Loss(i), *finish), |_, target| {
-                    elementwise::add(
-                        self.kernels,
-                        target.1,
-                        Source { layout, group: 0, values: &seed },
-                        None,
-                        target.0,
-                    );
-                });
+        let (mut seed, mut rest) = (std::mem::take(&mut work.seed), gradient);
+        for (i, (place, finish, layout)) in self.results.iter().enumerate() {
+            let (c, h, w) = self.graph.shape(*place);
+            let (here, behind) = rest.split_at(work.count * c * h * w);
+            rest = behind;
+            if self.results.len() > 1 {
+                // The memory was another result's before.
+                layout.clear_frames(work.count, &mut seed);
             }
-            work.seed = seed;
-            for index in (0..self.graph.nodes.len()).rev() {
-                let to = self.graph.nodes[index].to();
-                if wanted[to.map][to.group] {
-                    self.unmake(work, index, parameters, &wanted, of_parameters.then_some(&mut gradients[..]));
-                }
+            layout.pack(0, here, &mut seed);
+            self.pass(work, *place, (Writer::Loss(i), *finish), |_, target| {
+                elementwise::add(self.kernels, target.1, Source { layout, group: 0, values: &seed }, None, target.0);
+            });
+        }
+        work.seed = seed;
+        for index in (0..self.graph.nodes.len()).rev() {
+            let to = self.graph.nodes[index].to();
+            if wanted[to.map][to.group] {
+                self.unmake(work, index, parameters, &wanted, of_parameters.then_some(&mut gradients[..]));
             }
-            let Some(input) = self.graph.input.filter(|_| of_input) else { return (Vec::new(), gradients) };
-            let (c, h, w) = self.graph.shape(input);
-            let mut found = vec![0.0; work.count * c * h * w];
-            self.layouts[input.map].unpack(input.group, work.slot(Kind::Gradient, input.map), &mut found);
-            (found, gradients)
-        })
+        }
+        let Some(input) = self.graph.input.filter(|_| of_input) else { return (Vec::new(), gradients) };
+        let (c, h, w) = self.graph.shape(input);
+        let mut found = vec![0.0; work.count * c * h * w];
+        self.layouts[input.map].unpack(input.group, work.slot(Kind::Gradient, input.map), &mut found);
+        (found, gradients)
     }
 
     /// Writes the gradient of a place.
@@ -358,10 +348,9 @@ impl Network {
                             work.put(Kind::Gradient, to.map, map);
                         }
                         if let Some(gradients) = gradients {
-                            let mut weight = vec![0.0; here.weight.len()];
                             let mut shared = work.shared(gradient.shared(count));
                             let (x, grad) = (work.slot(Kind::Values, *from), work.slot(Kind::Gradient, to.map));
-                            gradient.run(conv.spec.transposed, count, x, grad, &mut weight, &mut shared);
+                            let weight = gradient.run(conv.spec.transposed, count, x, grad, &mut shared);
                             let channels = conv.spec.outputs;
                             let layout = &self.layouts[to.map];
                             let sums = here.bias.map(|_| norm::sums(self.kernels, layout, count, grad));

@@ -2,15 +2,39 @@
 //!
 //! Custom operations take three operands at most, and a network has more parameters than that. They enter by way of a
 //! chain of single values, one link a parameter, which the network's operation depends on: candle runs its backward pass
-//! before theirs, it leaves all gradients of parameters behind, and every link passes on its own.
+//! before theirs, it leaves all gradients of parameters behind, and every link passes on its own. Candle adds what is passed
+//! on to zeros that it makes for the purpose; [`gradients`] takes the gradients of variables past that.
 
 use super::network::Network;
 use super::workspace::{Gradients, Parameters, Workspace};
 use crate::Result;
 use crate::nets::TrainingLayer;
 use crate::ops::cpu;
+use candle_core::backprop::GradStore;
 use candle_core::{CpuStorage, CustomOp2, DType, Device, Result as CandleResult, Shape, Storage, Tensor};
+use std::cell::RefCell;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+thread_local! {
+    /// Variables and their gradients, while [`gradients`] collects them.
+    static COLLECTED: RefCell<Option<Vec<(Tensor, Tensor)>>> = const { RefCell::new(None) };
+}
+
+/// The gradients of `loss`, as [`Tensor::backward`] gives them.
+///
+/// # Errors
+/// When the computation fails.
+pub fn gradients(loss: &Tensor) -> CandleResult<GradStore> {
+    let outer = COLLECTED.replace(Some(Vec::new()));
+    let found = loss.backward();
+    let collected = COLLECTED.replace(outer).unwrap_or_default();
+    let mut found = found?;
+    for (variable, gradient) in collected {
+        let sum = found.get(&variable).map(|other| other + &gradient).transpose()?;
+        found.insert(&variable, sum.unwrap_or(gradient));
+    }
+    Ok(found)
+}
 
 /// One pass through a network, forward and perhaps backward.
 struct Pass {
@@ -164,7 +188,15 @@ impl CustomOp2 for Link {
             Part::Shifts => &mut gradients.shifts,
         });
         let gradient = parameter.track_op().then(|| Tensor::from_vec(gradient, parameter.shape(), parameter.device()));
-        Ok((chain.track_op().then(|| chain.zeros_like()).transpose()?, gradient.transpose()?))
+        let mut gradient = gradient.transpose()?;
+        if parameter.is_variable() {
+            COLLECTED.with_borrow_mut(|collected| {
+                if let Some(collected) = collected {
+                    collected.extend(gradient.take().map(|gradient| (parameter.clone(), gradient)));
+                }
+            });
+        }
+        Ok((chain.track_op().then(|| chain.zeros_like()).transpose()?, gradient))
     }
 }
 

@@ -4,6 +4,7 @@ use super::*;
 use crate::nets::{CriticConfig, GeneratorConfig, MappingConfig, Params, PerceptualConfig, PerceptualKind, Weights};
 use crate::ops::tests::{random, values};
 use crate::plan::tests::{grown, lively, mixed, style};
+use candle_core::backprop::GradStore;
 use candle_core::{Device, Tensor, Var};
 use std::collections::BTreeMap;
 
@@ -17,11 +18,16 @@ fn difference(found: &[f32], wanted: &[f32]) -> f32 {
 /// What a pass comes to: its output, the gradient in its input and in every parameter, and all parameters afterwards.
 type Outcome = BTreeMap<String, Vec<f32>>;
 
-fn pass(params: &Params, x: &Tensor, forward: impl Fn(&Tensor) -> Result<Tensor>) -> Outcome {
+fn pass(
+    params: &Params,
+    x: &Tensor,
+    forward: impl Fn(&Tensor) -> Result<Tensor>,
+    backward: impl Fn(&Tensor) -> candle_core::Result<GradStore>,
+) -> Outcome {
     let x = Var::from_tensor(x).unwrap();
     let y = forward(x.as_tensor()).unwrap();
     let y = y.flatten_from(1).unwrap();
-    let gradients = (&y * random(y.dims(), 99)).unwrap().sum_all().unwrap().backward().unwrap();
+    let gradients = backward(&(&y * random(y.dims(), 99)).unwrap().sum_all().unwrap()).unwrap();
     let mut found = BTreeMap::from([("output".to_owned(), values(&y))]);
     found.insert("gradient in the input".to_owned(), values(gradients.get(&x).unwrap()));
     for (name, variable) in params.vars() {
@@ -46,8 +52,8 @@ fn compare<N: Trainable>(weights: &Weights, learns: bool, x: &Tensor, parts: usi
     };
     // The second pass has other kernels, and the memory of the first.
     for round in 0..2 {
-        let found = pass(&ours, x, |x| training.forward(&network, x, parts));
-        let wanted = pass(&theirs, x, by_parts);
+        let found = pass(&ours, x, |x| training.forward(&network, x, parts), gradients);
+        let wanted = pass(&theirs, x, by_parts, Tensor::backward);
         assert!(training.network.get().is_some_and(Option::is_some), "the network was not planned");
         assert_eq!(found.keys().collect::<Vec<_>>(), wanted.keys().collect::<Vec<_>>());
         for (name, wanted) in &wanted {
@@ -105,9 +111,14 @@ fn imported_generators_agree_with_their_operations() {
         // So large that two are computed at once.
         let generator = Generator::new(&config, &Params::frozen(weights)).unwrap();
         let training = Training::default();
-        let wanted = pass(&Params::frozen(Weights::default()), &z, |z| training.forward(&generator, z, 1));
+        let wanted = pass(&Params::frozen(Weights::default()), &z, |z| training.forward(&generator, z, 1), gradients);
         let room = 2 * training.network.get().and_then(|network| Some(network.as_ref()?.floats())).unwrap();
-        let found = pass(&Params::frozen(Weights::default()), &z, |z| training.forward_within(&generator, z, 1, room));
+        let found = pass(
+            &Params::frozen(Weights::default()),
+            &z,
+            |z| training.forward_within(&generator, z, 1, room),
+            gradients,
+        );
         for (name, wanted) in &wanted {
             assert!(difference(&found[name], wanted) < 1e-5, "{name}");
         }
@@ -150,8 +161,8 @@ fn levels_agree_with_their_operations() {
             // The second pass has the memory of the first.
             for round in 0..2 {
                 let nothing = Params::frozen(Weights::default());
-                let found = pass(&nothing, &x, |x| all(levels.of(x)?));
-                let wanted = pass(&nothing, &x, |x| all(network.levels(x, config.levels())?));
+                let found = pass(&nothing, &x, |x| all(levels.of(x)?), gradients);
+                let wanted = pass(&nothing, &x, |x| all(network.levels(x, config.levels())?), Tensor::backward);
                 assert_eq!(found["output"].len(), wanted["output"].len());
                 for (name, wanted) in &wanted {
                     let difference = difference(&found[name], wanted);
@@ -184,4 +195,26 @@ fn parts_of_unequal_size_are_refused() {
     let generator = Generator::new(&config, &lively(&config, 3)).unwrap();
     let error = Training::default().forward(&generator, &random(&[5, 4], 1), 2).err().unwrap();
     assert!(error.to_string().contains("5 pictures cannot be split into 2 equal parts"));
+}
+
+#[test]
+fn gradients_of_all_passes_and_of_other_uses_are_summed() {
+    let config = GeneratorConfig { latent: 4, width: 2, channels: 3, size: 32, ..GeneratorConfig::default() };
+    let params = Params::trainable(&lively(&config, 3).weights().unwrap()).unwrap();
+    let generator = Generator::new(&config, &params).unwrap();
+    let training = Training::default();
+    let loss = || {
+        let of = |seed| {
+            (training.forward(&generator, &random(&[5, 4], seed), 1).unwrap() * random(&[5, 3, 32, 32], 9))?.sum_all()
+        };
+        let squares =
+            params.vars().iter().map(|(_, variable)| variable.sqr()?.sum_all()).collect::<Result<Vec<_>, _>>()?;
+        Tensor::stack(&squares, 0)?.sum_all()? + (of(1)? + of(2)?)?
+    };
+    let (found, wanted) = (gradients(&loss().unwrap()).unwrap(), loss().unwrap().backward().unwrap());
+    for (name, variable) in params.vars() {
+        let [found, wanted] = [&found, &wanted].map(|all| values(all.get(&variable).unwrap()));
+        assert!(difference(&found, &wanted) < 1e-6, "{name}");
+        assert!(wanted.iter().any(|value| *value != 0.0), "{name}");
+    }
 }

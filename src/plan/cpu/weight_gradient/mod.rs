@@ -5,6 +5,7 @@ use super::super::layout::{LANES, Layout};
 use super::convolution::Way;
 use super::geometry::{Tap, View, grids};
 use super::pack::{MOST_TAPS, Unit, units};
+use crate::ops::simd::sharing::filled;
 use crate::ops::simd::tiles::{Kernels, Outer};
 use crate::ops::simd::transform::kernel_matrix;
 use crate::ops::simd::{Floats, Share, Sharing};
@@ -163,7 +164,7 @@ impl WeightGradient {
         }
     }
 
-    /// Writes the gradient of the first `count` pictures, shaped as the kernels, from the values of the map that was read
+    /// The gradient of the first `count` pictures, shaped as the kernels, from the values of the map that was read
     /// and the gradients of the one that was written.
     ///
     /// # Panics
@@ -174,17 +175,16 @@ impl WeightGradient {
         count: usize,
         values: &[f32],
         gradients: &[f32],
-        to: &mut [f32],
         shared: &mut Floats,
-    ) {
+    ) -> Vec<f32> {
         let (large, small) = if transposed { (gradients, values) } else { (values, gradients) };
         assert!(large.len() >= count * self.large.image() && small.len() >= count * self.small.image());
-        assert!(to.len() >= self.spec.weight_shape().iter().product() && shared.len() >= self.shared(count));
-        let to = &Sharing::new(to);
-        match &self.way {
+        assert!(shared.len() >= self.shared(count));
+        // Every tap of every pair of channels is written by the task that has the pair.
+        filled(self.spec.weight_shape().iter().product(), |to| match &self.way {
             Plan::Direct(taps) => self.direct(taps, count, large, small, to, shared),
             Plan::Squares(squares) => squares.run(self, count, [large, small], to, shared),
-        }
+        })
     }
 
     fn large_at(&self, picture: usize, block: usize) -> usize {
