@@ -257,22 +257,24 @@ impl Kernels {
     ) {
         const PIXELS: [usize; MOST_PIXELS] =
             [0, LANES, 2 * LANES, 3 * LANES, 4 * LANES, 5 * LANES, 6 * LANES, 7 * LANES];
-        let all = count.next_multiple_of(self.pixels);
+        let tiles = count.div_ceil(self.pixels);
         let (low, high) = segments.reach;
-        let fits = |length: usize| all <= length / LANES;
-        let last = (all / self.pixels).saturating_sub(1).checked_mul(tile);
+        let fits = |length: usize| tiles.saturating_mul(self.pixels) <= length / LANES;
+        let last = tiles.saturating_sub(1).checked_mul(tile);
         let last = last.and_then(|last| last.checked_add((self.pixels - 1) * LANES));
         assert!(low >= 0 && last.is_some_and(|last| last <= x.len() && high <= (x.len() - last) as isize));
-        assert!((1..=self.blocks).contains(&blocks) && segments.channels <= weights.len() / (blocks * LANES));
+        assert!(
+            (1..=self.blocks).contains(&blocks) && segments.channels.saturating_mul(blocks * LANES) <= weights.len()
+        );
         let second = if blocks > 1 { stride } else { 0 };
         assert!(blocks <= 2 && second <= out.len() && fits(out.len() - second));
-        for first in (0..count).step_by(self.pixels) {
-            let size = TileSize { blocks, pixels: self.pixels.min(count - first), add };
+        let (mut x, mut out, mut left) = (x.as_ptr(), out.as_mut_ptr(), count);
+        for _ in 0..tiles {
+            let size = TileSize { blocks, pixels: self.pixels.min(left), add };
             // SAFETY: asserted, for all pixels of all tiles at once.
-            unsafe {
-                let (x, out) = (x.as_ptr().add(first / self.pixels * tile), out.as_mut_ptr().add(first * LANES));
-                (self.tile)(size, x, &PIXELS, &segments.list, weights.as_ptr(), out, stride);
-            }
+            unsafe { (self.tile)(size, x, &PIXELS, &segments.list, weights.as_ptr(), out, stride) };
+            left = left.saturating_sub(self.pixels);
+            (x, out) = (x.wrapping_add(tile), out.wrapping_add(self.pixels * LANES));
         }
     }
 

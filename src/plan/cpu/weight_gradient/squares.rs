@@ -13,6 +13,8 @@ const SQUARE_FLOATS: usize = 3 << 20;
 const FEW: usize = 32;
 /// Squares of a task that transforms.
 const TOGETHER: usize = 8;
+/// Units that a task multiplies the squares of a block with, which are too many to stay in its core's caches for the next.
+const UNITS: usize = 2;
 
 impl Squares {
     /// Floats of a point of the transformed squares of the large map, and of the small one: a cache line more than they
@@ -201,30 +203,36 @@ impl Squares {
         self.transform_all(plan, maps, (0, all, all), (left, right));
         let (left, right) = (&*left, &*right);
         let blocks = plan.large_blocks.len();
-        let pieces = (4 * threads::count()).div_ceil(plan.units.len()).clamp(1, blocks);
+        let groups: Vec<&[Unit]> = plan.units.chunks(UNITS).collect();
+        let pieces = (4 * threads::count()).div_ceil(groups.len()).clamp(1, blocks);
         let each = blocks.div_ceil(pieces);
-        // Each task has the kernels of a unit and some blocks.
-        threads::for_each(plan.units.len() * pieces, |task| {
-            let (unit, piece) = (&plan.units[task / pieces], task % pieces);
-            let row = unit.blocks * LANES;
+        // Each task has the kernels of a few units and some blocks.
+        threads::for_each(groups.len() * pieces, |task| {
+            let (units, piece) = (groups[task / pieces], task % pieces);
+            let row = units[0].blocks * LANES;
             let size = points * LANES * row;
-            with_scratch(self.views.len() * size, |sums| {
+            let unit_size = self.views.len() * size;
+            with_scratch(units.len() * unit_size, |sums| {
                 for block in (piece * each).min(blocks)..((piece + 1) * each).min(blocks) {
                     {
                         let sums = &Sharing::new(sums);
                         for (v, point) in (0..self.views.len()).flat_map(|v| (0..points).map(move |p| (v, p))) {
                             for first in (0..all).step_by(CHAIN) {
-                                let range = (first, CHAIN.min(all - first), all);
-                                let to = (sums.task(0), v * size + point * LANES * row, row);
-                                let which = (point, v, block);
-                                self.multiply(plan, which, unit, (left, right), range, to, first > 0);
+                                for (u, unit) in units.iter().enumerate() {
+                                    let range = (first, CHAIN.min(all - first), all);
+                                    let to = (sums.task(0), u * unit_size + v * size + point * LANES * row, row);
+                                    let which = (point, v, block);
+                                    self.multiply(plan, which, unit, (left, right), range, to, first > 0);
+                                }
                             }
                         }
                     }
-                    for b in 0..unit.blocks {
-                        let (sums, strides) = (&sums[b * LANES..], (size, LANES * row, row));
-                        let (other, to) = (unit.block + b, to.task(task));
-                        run(plan.kernels, Back { plan, squares: self, sums, strides, block, other, to });
+                    for (u, unit) in units.iter().enumerate() {
+                        for b in 0..unit.blocks {
+                            let (sums, strides) = (&sums[u * unit_size + b * LANES..], (size, LANES * row, row));
+                            let (other, to) = (unit.block + b, to.task(task));
+                            run(plan.kernels, Back { plan, squares: self, sums, strides, block, other, to });
+                        }
                     }
                 }
             });

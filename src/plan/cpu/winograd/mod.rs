@@ -21,6 +21,10 @@ use std::ops::Range;
 const AHEAD: usize = 2;
 /// Blocks of input channels whose kernels are transformed at once.
 const BLOCKS: usize = 4;
+/// So many columns are few, and kernels that are transformed for them alone are fewer: those of a unit of two blocks and so
+/// many channels stay in the first cache from their transform to their product.
+const FEW_COLUMNS: usize = 4;
+const FEW_CHANNELS: usize = 8;
 /// The most floats of transformed squares that all threads share.
 const SHARED_FLOATS: usize = 3 << 19;
 
@@ -304,12 +308,10 @@ impl Squares {
         let count = self.points * self.points;
         let point = blocks * squares * LANES + LANES;
         let (products, chunk) = room.split_at_mut(count * point);
-        let segment = |(i, &length): (usize, &usize)| Segment { offset: (i * width * LANES) as isize, length };
         let chunks = self.chunks();
         let taps = self.points + 1 - self.side;
         let (mut begin, all) = (0, self.lanes.iter().sum::<usize>());
-        for (i, lanes) in self.lanes.chunks(chunks).enumerate() {
-            let depth: usize = lanes.iter().sum();
+        let mut step = |segments: &Segments, depth: usize, (x, tile): (usize, usize)| {
             let size = depth * blocks * LANES;
             let mut next = &[][..];
             let (kernels, stride) = match &self.kernels {
@@ -319,30 +321,53 @@ impl Squares {
                     let (from, rest) = packed.unit(unit)[begin * each..].split_at(depth * each);
                     let rest =
                         if rest.is_empty() && unit + 1 < conv.units.len() { packed.unit(unit + 1) } else { rest };
-                    next = &rest[..rest.len().min(BLOCKS * LANES * each)];
+                    next = &rest[..rest.len().min(depth * each)];
                     let to = &mut chunk[..count * (size + LANES)];
                     run(conv.kernels, KernelTransform { points: self.points, width: blocks * LANES, from, to });
                     (&*chunk, size + LANES)
                 }
             };
-            with_segments(lanes.iter().enumerate().map(segment), |segments| {
-                for p in 0..count {
-                    let tile = self.tile(i * chunks, column / width, form.tiles);
-                    let x = (&values[p * form.point + tile * width * LANES..], lanes.len() * width * LANES);
-                    let weights = &kernels[p * stride..][..size];
-                    let part = |whole: usize| whole * p / count..whole * (p + 1) / count;
-                    prefetch(&next[part(next.len())]);
-                    if begin + depth == all {
-                        let part = part(end - start);
-                        let squares = start + part.start..start + part.end;
-                        self.prefetch_outputs(conv, conv.units[unit], squares, (sink, to));
-                    }
-                    let to = &mut products[p * point..(p + 1) * point];
-                    // The columns beyond the last square hold anything.
-                    conv.kernels.columns((blocks, i > 0), x, end - start, segments, weights, to, squares * LANES);
+            for p in 0..count {
+                let x = &values[p * form.point + x..];
+                let weights = &kernels[p * stride..][..size];
+                let part = |whole: usize| whole * p / count..whole * (p + 1) / count;
+                prefetch(&next[part(next.len())]);
+                if begin + depth == all {
+                    let part = part(end - start);
+                    let squares = start + part.start..start + part.end;
+                    self.prefetch_outputs(conv, conv.units[unit], squares, (sink, to));
                 }
-            });
+                let to = &mut products[p * point..(p + 1) * point];
+                // The columns beyond the last square hold anything.
+                conv.kernels.columns(
+                    (blocks, begin > 0),
+                    (x, tile),
+                    end - start,
+                    segments,
+                    weights,
+                    to,
+                    squares * LANES,
+                );
+            }
             begin += depth;
+        };
+        let few = matches!(self.kernels, Kernels::Late(_)) && end - start <= FEW_COLUMNS && conv.kernels.blocks > 1;
+        for (i, lanes) in self.lanes.chunks(chunks).enumerate() {
+            let tile = self.tile(i * chunks, column / width, form.tiles);
+            let from = (tile * width * LANES, lanes.len() * width * LANES);
+            let segment = |(i, &length): (usize, &usize)| Segment { offset: (i * width * LANES) as isize, length };
+            let segments = lanes.iter().enumerate().map(segment);
+            if !few {
+                with_segments(segments, |segments| step(segments, lanes.iter().sum(), from));
+                continue;
+            }
+            for Segment { offset, length } in segments {
+                for first in (0..length).step_by(FEW_CHANNELS) {
+                    let length = FEW_CHANNELS.min(length - first);
+                    let segment = [Segment { offset: offset + first as isize, length }];
+                    step(&Segments::new(&segment[..]), length, from);
+                }
+            }
         }
         let mut sums = Sums([0.0; 2 * MOST_PIXELS * LANES]);
         let places = Places::new(&self.pixels[..self.side * self.side]);
