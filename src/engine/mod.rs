@@ -128,17 +128,14 @@ impl Engine {
 fn yield_to_the_window() {
     #[cfg(target_os = "linux")]
     {
-        // On Linux the value belongs to the thread. A second engine must not go lower still.
-        static ONCE: std::sync::Once = std::sync::Once::new();
-        ONCE.call_once(|| {
-            if let Err(error) = rustix::process::nice(NICENESS) {
-                log::info!("the engine keeps its priority: {error}");
-            }
-        });
+        // On Linux the value belongs to the thread. It may be there already: a second engine must not go lower still.
+        if let Err(error) = rustix::process::setpriority_process(None, NICENESS) {
+            log::info!("the thread keeps its priority: {error}");
+        }
     }
 }
 
-/// Steps down in priority: a tenth of the window's share of a core that both want.
+/// The priority, ten steps down from the usual one: a tenth of the window's share of a core that both want.
 #[cfg(target_os = "linux")]
 const NICENESS: i32 = 10;
 

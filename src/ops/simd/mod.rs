@@ -17,6 +17,8 @@
 //! 4. **Memory.** [`Floats`] and scratch memory are plain vectors, initialised when they are taken, and [`Pages`] such or
 //!    maps that the system fills with zeros; [`sharing::filled`] is the one exception, and in tests it checks that its
 //!    tasks leave no float unwritten.
+//! 5. **Loops.** The threads of a [`Team`] are given the task of a loop without its lifetime. Whoever runs the loop leaves
+//!    it only when no other thread is inside, and none comes in once it is closed (it is said at `Team::run`).
 //!
 //! The tests of the kernels run on every set that the processor has, under AddressSanitizer and, the portable set, under
 //! Miri (`scripts/sanitize.sh`).

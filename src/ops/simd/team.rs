@@ -18,7 +18,7 @@ const PATIENCE: Duration = Duration::from_micros(200);
 pub struct Team {
     shared: Arc<Shared>,
     helpers: Vec<JoinHandle<()>>,
-    /// A loop is shared out; others meanwhile run on their callers alone.
+    /// A loop is shared out; others meanwhile go on on their callers alone.
     taken: AtomicBool,
 }
 
@@ -49,8 +49,8 @@ struct Shared {
     bell: Condvar,
 }
 
-// SAFETY: the job is written only while no loop is open and no helper inside ([`Team::run`]), and read only inside of an
-// open loop ([`Shared::help`]); what it points to may be called from several threads.
+// SAFETY: the job is written only while no loop is open and no helper is at work ([`Team::run`]), and read only by helpers
+// that came in before they saw a loop open ([`Shared::help`]); what it points to may be called from several threads.
 unsafe impl Sync for Shared {}
 unsafe impl Send for Shared {}
 
@@ -84,17 +84,27 @@ impl Team {
         self.helpers.len() + 1
     }
 
-    /// Runs `task(0)` to `task(tasks - 1)`, in any order, and returns when all are done.
+    /// Runs `task(0)` to `task(tasks - 1)`, in any order, and returns when all are done. While another loop has the team,
+    /// and within a task, the caller runs them alone.
     pub fn run(&self, tasks: usize, task: &(dyn Fn(usize) + Sync)) {
-        if tasks <= 1 || self.helpers.is_empty() || self.taken.swap(true, Ordering::Acquire) {
-            return (0..tasks).for_each(task);
+        for first in 0..tasks {
+            let many = tasks - first > 1 && !self.helpers.is_empty();
+            if many && !self.taken.load(Ordering::Relaxed) && !self.taken.swap(true, Ordering::Acquire) {
+                return self.share(tasks - first, &|i| task(first + i));
+            }
+            task(first);
         }
+    }
+
+    /// Shares out a loop; the team has been taken for it.
+    fn share(&self, tasks: usize, task: &(dyn Fn(usize) + Sync)) {
         let shared = &*self.shared;
         let task: *const (dyn Fn(usize) + Sync) = task;
         // SAFETY: only the lifetime changes, and no helper is inside after this function.
         let task: *const (dyn Fn(usize) + Sync) = unsafe { std::mem::transmute(task) };
         let job = Job { task, tasks };
-        // SAFETY: this is the only loop, it isn't open yet, and the last one has waited until no helper was inside.
+        // SAFETY: this is the only loop, and the last one has waited until no helper was at work. One that comes in now looks
+        // at the job only when it sees this loop open, which is later.
         unsafe { *shared.job.get() = Some(job) };
         shared.next.0.store(0, Ordering::Relaxed);
         shared.turn.0.fetch_add(1, Ordering::SeqCst);
@@ -138,7 +148,7 @@ impl Shared {
     fn serve(&self, patience: Duration) {
         let mut seen = 0;
         while !self.ended.load(Ordering::SeqCst) {
-            let since = Instant::now();
+            let mut since = Instant::now();
             while !self.called(seen) {
                 if since.elapsed() < patience {
                     (0..16).for_each(|_| std::hint::spin_loop());
@@ -147,10 +157,13 @@ impl Shared {
                 let mut bed = self.bed.lock().unwrap_or_else(PoisonError::into_inner);
                 // Who opens a loop looks for sleepers after; who sleeps looks for a loop after it said so.
                 self.asleep.fetch_add(1, Ordering::SeqCst);
-                while !self.called(seen) {
+                if !self.called(seen) {
                     bed = self.bell.wait(bed).unwrap_or_else(PoisonError::into_inner);
                 }
                 self.asleep.fetch_sub(1, Ordering::SeqCst);
+                drop(bed);
+                // The loop may be over, but the next is not far.
+                since = Instant::now();
             }
             self.inside.0.fetch_add(1, Ordering::SeqCst);
             seen = self.help();
@@ -225,6 +238,36 @@ mod tests {
                 both.wait();
             });
         }
+    }
+
+    #[test]
+    fn a_loop_is_shared_out_once_another_is_over() {
+        let team = Team::new(2);
+        let (taken, begun, both) = (AtomicBool::new(true), AtomicUsize::new(0), std::sync::Barrier::new(2));
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                team.run(2, &|_| {
+                    while taken.load(Ordering::SeqCst) {
+                        std::thread::yield_now();
+                    }
+                });
+            });
+            while !team.taken.load(Ordering::SeqCst) {
+                std::thread::yield_now();
+            }
+            // The first task runs alone; the others end only when each has a thread.
+            team.run(3, &|_| match begun.fetch_add(1, Ordering::SeqCst) {
+                0 => {
+                    taken.store(false, Ordering::SeqCst);
+                    while team.taken.load(Ordering::SeqCst) {
+                        std::thread::yield_now();
+                    }
+                }
+                _ => {
+                    both.wait();
+                }
+            });
+        });
     }
 
     #[test]

@@ -25,11 +25,20 @@ thread_local! {
 /// # Errors
 /// When the computation fails.
 pub fn gradients(loss: &Tensor) -> CandleResult<GradStore> {
-    let outer = COLLECTED.replace(Some(Vec::new()));
-    let found = loss.backward();
-    let collected = COLLECTED.replace(outer).unwrap_or_default();
-    let mut found = found?;
-    for (variable, gradient) in collected {
+    /// Puts back what was collected outside, after a panic too.
+    struct Outer(Option<Vec<(Tensor, Tensor)>>);
+
+    impl Drop for Outer {
+        fn drop(&mut self) {
+            COLLECTED.set(self.0.take());
+        }
+    }
+
+    let outer = Outer(COLLECTED.replace(Some(Vec::new())));
+    let mut found = loss.backward()?;
+    let collected = COLLECTED.take();
+    drop(outer);
+    for (variable, gradient) in collected.unwrap_or_default() {
         let sum = found.get(&variable).map(|other| other + &gradient).transpose()?;
         found.insert(&variable, sum.unwrap_or(gradient));
     }

@@ -343,8 +343,7 @@ impl Back<'_> {
                     let mut half = [zero; R];
                     for (x, factors) in squares.matrix.iter().enumerate() {
                         let at = v * strides.0 + (y * POINTS + x) * strides.1 + lane * strides.2;
-                        let Some(values) = sums[at..].first_chunk() else { return };
-                        let values = Wide::<S>::load(values);
+                        let values = Wide::<S>::load(&sums[at..].as_chunks().0[0]);
                         for (half, factor) in half.iter_mut().zip(factors) {
                             *half = values.times_plus(*factor, *half);
                         }
