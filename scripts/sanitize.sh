@@ -21,7 +21,7 @@ address() {
 }
 
 miri() {
-    # The pool of threads does not keep to stacked borrows, and never ends.
+    # The team of threads never ends. Rayon's pool, which it replaced, needed tree borrows.
     MIRIFLAGS="-Zmiri-disable-isolation -Zmiri-tree-borrows -Zmiri-ignore-leaks ${MIRIFLAGS:-}" \
         cargo +nightly miri test --lib -- "$@"
 }
