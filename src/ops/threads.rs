@@ -12,8 +12,13 @@ pub fn available() -> usize {
 
 /// Sets the number of threads for all kernels from now on; 0 means [`available`].
 pub fn set(count: usize) {
-    let team = Arc::new(Team::new(if count == 0 { available() } else { count }));
+    let team = team_of(count);
     *TEAM.write().unwrap_or_else(PoisonError::into_inner) = Some(team);
+}
+
+fn team_of(count: usize) -> Arc<Team> {
+    let cores = available();
+    Arc::new(Team::new(if count == 0 { cores } else { count }, cores))
 }
 
 /// The number of threads in use.
@@ -25,13 +30,13 @@ fn team() -> Arc<Team> {
     let current = TEAM.read().unwrap_or_else(PoisonError::into_inner).clone();
     current.unwrap_or_else(|| {
         let mut current = TEAM.write().unwrap_or_else(PoisonError::into_inner);
-        Arc::clone(current.get_or_insert_with(|| Arc::new(Team::new(available()))))
+        Arc::clone(current.get_or_insert_with(|| team_of(0)))
     })
 }
 
 /// Runs `task(0)` to `task(tasks - 1)`, in any order, and returns when all are done.
 pub fn for_each(tasks: usize, task: impl Fn(usize) + Sync + Send) {
-    if tasks <= 1 { (0..tasks).for_each(task) } else { team().run(tasks, &task) }
+    team().run(tasks, &task);
 }
 
 /// Splits `data` into pieces of `length` (the last may be shorter) and runs `task(index, piece)` on each.

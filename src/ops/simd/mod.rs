@@ -18,7 +18,7 @@
 //!    maps that the system fills with zeros; [`sharing::filled`] is the one exception, and in tests it checks that its
 //!    tasks leave no float unwritten.
 //! 5. **Loops.** The threads of a [`Team`] are given the task of a loop without its lifetime. Whoever runs the loop leaves
-//!    it only when no other thread is inside, and none comes in once it is closed (it is said at `Team::run`).
+//!    it only when no other thread is inside, and none comes in once it is closed (it is said at `Team::share`).
 //!
 //! The tests of the kernels run on every set that the processor has, under AddressSanitizer and, the portable set, under
 //! Miri (`scripts/sanitize.sh`).

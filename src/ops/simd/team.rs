@@ -49,14 +49,14 @@ struct Shared {
     bell: Condvar,
 }
 
-// SAFETY: the job is written only while no loop is open and no helper is at work ([`Team::run`]), and read only by helpers
+// SAFETY: the job is written only while no loop is open and no helper is at work ([`Team::share`]), and read only by helpers
 // that came in before they saw a loop open ([`Shared::help`]); what it points to may be called from several threads.
 unsafe impl Sync for Shared {}
 unsafe impl Send for Shared {}
 
 impl Team {
-    /// A team of `count` threads, the caller's among them.
-    pub fn new(count: usize) -> Self {
+    /// A team of `count` threads, the caller's among them, for so many cores.
+    pub fn new(count: usize, cores: usize) -> Self {
         let shared = Arc::new(Shared {
             turn: Line(AtomicUsize::new(0)),
             inside: Line(AtomicUsize::new(0)),
@@ -69,7 +69,6 @@ impl Team {
             bell: Condvar::new(),
         });
         // With more threads than cores the one looked out for could be waiting for this very core.
-        let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let patience = if count > cores { Duration::ZERO } else { PATIENCE };
         let helpers = (1..count.max(1)).map_while(|i| {
             let shared = Arc::clone(&shared);
@@ -215,7 +214,7 @@ mod tests {
 
     #[test]
     fn every_task_runs_once() {
-        let team = Team::new(3);
+        let team = Team::new(3, 3);
         for tasks in [0, 1, 2, 3, 50] {
             for _ in 0..100 {
                 let done: Vec<AtomicUsize> = (0..tasks).map(|_| AtomicUsize::new(0)).collect();
@@ -229,7 +228,7 @@ mod tests {
 
     #[test]
     fn sleepers_are_woken() {
-        let team = Team::new(2);
+        let team = Team::new(2, 2);
         let both = std::sync::Barrier::new(2);
         for _ in 0..3 {
             std::thread::sleep(3 * PATIENCE);
@@ -242,7 +241,7 @@ mod tests {
 
     #[test]
     fn a_loop_is_shared_out_once_another_is_over() {
-        let team = Team::new(2);
+        let team = Team::new(2, 2);
         let (taken, begun, both) = (AtomicBool::new(true), AtomicUsize::new(0), std::sync::Barrier::new(2));
         std::thread::scope(|scope| {
             scope.spawn(|| {
@@ -272,7 +271,7 @@ mod tests {
 
     #[test]
     fn loops_within_loops_and_of_several_callers_end() {
-        let team = Team::new(2);
+        let team = Team::new(2, 2);
         let done = AtomicUsize::new(0);
         std::thread::scope(|scope| {
             for _ in 0..3 {
@@ -290,7 +289,7 @@ mod tests {
 
     #[test]
     fn a_panic_reaches_the_caller_and_the_team_goes_on() {
-        let team = Team::new(2);
+        let team = Team::new(2, 2);
         let both = std::sync::Barrier::new(2);
         for panicking in [0, 1] {
             let outcome = catch_unwind(AssertUnwindSafe(|| {

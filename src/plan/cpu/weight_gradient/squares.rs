@@ -209,6 +209,7 @@ impl Squares {
         // Each task has the kernels of a few units and some blocks.
         threads::for_each(groups.len() * pieces, |task| {
             let (units, piece) = (groups[task / pieces], task % pieces);
+            // No later unit has more blocks than the first.
             let row = units[0].blocks * LANES;
             let size = points * LANES * row;
             let unit_size = self.views.len() * size;
