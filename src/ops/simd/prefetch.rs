@@ -3,8 +3,6 @@
 //! # Safety
 //! A prefetch reads and writes nothing that the program can see, and takes any address.
 
-use super::LANES;
-
 /// Asks for a line of the first cache, or, without `NEAR`, of the second.
 #[inline(always)]
 pub(super) fn line<const NEAR: bool>(at: *const f32) {
@@ -25,12 +23,6 @@ pub(super) fn line<const NEAR: bool>(at: *const f32) {
         }
     }
     let _ = at;
-}
-
-/// Asks for values that are needed soon.
-#[inline(always)]
-pub fn prefetch(values: &[f32]) {
-    values.chunks(LANES).for_each(|values| line::<false>(values.as_ptr()));
 }
 
 /// Asks for the values around a place: needed next, or, without `NEAR`, soon. A place that is not there is nothing to

@@ -41,6 +41,11 @@ impl Packed {
         &self.data[self.starts[unit]..self.starts[unit + 1]]
     }
 
+    /// The floats of a unit and of all that follow it.
+    pub fn units_from(&self, unit: usize) -> &[f32] {
+        &self.data[self.starts[unit]..]
+    }
+
     /// All bytes.
     pub fn bytes(&self) -> usize {
         self.data.len() * size_of::<f32>()

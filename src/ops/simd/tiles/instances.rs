@@ -1,8 +1,8 @@
 //! The inner loops, compiled for each instruction set.
 
-use super::super::InstructionSet;
 use super::super::vector::{Portable, Simd};
-use super::{Finish, Kernels, MOST_PIXELS, Products, Segment, TileSize, computed, loops, smaller};
+use super::super::{InstructionSet, LANES};
+use super::{Ahead, ColumnsAt, Finish, Kernels, MOST_PIXELS, Products, Segment, TileSize, computed, loops, smaller};
 
 /// Names the instantiations for one instruction set: pixels of a tile, and the vectors of one and of two blocks.
 macro_rules! kernels {
@@ -10,22 +10,49 @@ macro_rules! kernels {
         $rows:literal $(, $feature:meta)*) => {
         mod $module {
             use super::*;
-            $(#[$feature])*
-            pub unsafe fn tile(
+            const HALF: usize = smaller($pixels)[0];
+            const MOST: usize = smaller($pixels)[1];
+            #[inline(always)]
+            #[allow(clippy::too_many_arguments, reason = "those of a tile")]
+            unsafe fn any_tile(
                 size: TileSize, x: *const f32, pixels: &[usize; MOST_PIXELS], segments: &[Segment],
-                weights: *const f32, out: *mut f32, block_stride: usize,
+                weights: *const f32, out: *mut f32, stride: usize, ahead: &mut Ahead,
             ) {
-                const HALF: usize = smaller($pixels)[0];
-                const MOST: usize = smaller($pixels)[1];
                 let (add, count) = (size.add, computed(size.pixels, $pixels));
                 unsafe {
                     match (size.blocks, count) {
-                        (1, HALF) => loops::tile::<$set, HALF, $one>(add, x, pixels, segments, weights, out, block_stride),
-                        (_, HALF) => loops::tile::<$set, HALF, $two>(add, x, pixels, segments, weights, out, block_stride),
-                        (1, $pixels) => loops::tile::<$set, $pixels, $one>(add, x, pixels, segments, weights, out, block_stride),
-                        (_, $pixels) => loops::tile::<$set, $pixels, $two>(add, x, pixels, segments, weights, out, block_stride),
-                        (1, _) => loops::tile::<$set, MOST, $one>(add, x, pixels, segments, weights, out, block_stride),
-                        (_, _) => loops::tile::<$set, MOST, $two>(add, x, pixels, segments, weights, out, block_stride),
+                        (1, HALF) => loops::tile::<$set, HALF, $one>(add, x, pixels, segments, weights, out, stride, ahead),
+                        (_, HALF) => loops::tile::<$set, HALF, $two>(add, x, pixels, segments, weights, out, stride, ahead),
+                        (1, $pixels) => loops::tile::<$set, $pixels, $one>(add, x, pixels, segments, weights, out, stride, ahead),
+                        (_, $pixels) => loops::tile::<$set, $pixels, $two>(add, x, pixels, segments, weights, out, stride, ahead),
+                        (1, _) => loops::tile::<$set, MOST, $one>(add, x, pixels, segments, weights, out, stride, ahead),
+                        (_, _) => loops::tile::<$set, MOST, $two>(add, x, pixels, segments, weights, out, stride, ahead),
+                    }
+                }
+            }
+            $(#[$feature])*
+            pub unsafe fn tile(
+                size: TileSize, x: *const f32, pixels: &[usize; MOST_PIXELS], segments: &[Segment],
+                weights: *const f32, out: *mut f32, stride: usize,
+            ) {
+                let mut ahead = Ahead::new(&[], 1);
+                unsafe { any_tile(size, x, pixels, segments, weights, out, stride, &mut ahead) }
+            }
+            $(#[$feature])*
+            pub unsafe fn columns(columns: ColumnsAt) {
+                const PIXELS: [usize; MOST_PIXELS] =
+                    [0, LANES, 2 * LANES, 3 * LANES, 4 * LANES, 5 * LANES, 6 * LANES, 7 * LANES];
+                let ColumnsAt { points, count, x, segments, weights, blocks, add, to, mut ahead } = columns;
+                for point in 0..points {
+                    let mut x_at = x.0.wrapping_add(point * x.1);
+                    let mut to_at = to.0.wrapping_add(point * to.1);
+                    let weights = weights.0.wrapping_add(point * weights.1);
+                    let mut left = count;
+                    while left > 0 {
+                        let size = TileSize { blocks, pixels: if left < $pixels { left } else { $pixels }, add };
+                        unsafe { any_tile(size, x_at, &PIXELS, segments, weights, to_at, to.2, &mut ahead) };
+                        (x_at, to_at) = (x_at.wrapping_add(x.2), to_at.wrapping_add($pixels * LANES));
+                        left = left.wrapping_sub(size.pixels);
                     }
                 }
             }
@@ -63,7 +90,7 @@ macro_rules! kernels {
             }
         }
         pub(super) static $name: Kernels = Kernels {
-            set: $instructions, pixels: $pixels, blocks: $blocks, tile: $module::tile, finish: $module::finish,
+            set: $instructions, pixels: $pixels, blocks: $blocks, tile: $module::tile, columns: $module::columns, finish: $module::finish,
             input: $module::input, output: $module::output, spread: $module::spread, rows: $rows, outer: $module::outer,
             spin: ($module::spin, <$set as Simd>::LANES),
         };

@@ -3,14 +3,17 @@
 //! # Safety
 //! They are inlined into the functions of [`super::instances`], whose pointers the methods of [`super::Kernels`] made.
 
+use super::super::prefetch::line;
 use super::super::transform::{
     input3, input5, input6, output3, output5, output6, spread_square3, spread_square5, spread_square6,
 };
 use super::super::vector::Simd;
 use super::super::{LANES, unroll};
-use super::{Finish, MOST_PIXELS, Products, Segment};
+use super::{Ahead, Finish, MOST_PIXELS, Products, Segment};
 use crate::ops::Activation;
+
 #[inline(always)]
+#[allow(clippy::too_many_arguments, reason = "as the kernels that it is inlined into")]
 pub(super) unsafe fn tile<S: Simd, const PIXELS: usize, const VECTORS: usize>(
     add: bool,
     x: *const f32,
@@ -19,6 +22,7 @@ pub(super) unsafe fn tile<S: Simd, const PIXELS: usize, const VECTORS: usize>(
     weights: *const f32,
     out: *mut f32,
     block_stride: usize,
+    ahead: &mut Ahead,
 ) {
     unsafe {
         let mut sums = [[S::zero(); VECTORS]; PIXELS];
@@ -37,6 +41,12 @@ pub(super) unsafe fn tile<S: Simd, const PIXELS: usize, const VECTORS: usize>(
         });
         let mut weights = weights;
         for segment in segments {
+            let mut lines = ahead.lines;
+            while lines > 0 && ahead.at < ahead.end {
+                line::<false>(ahead.at);
+                ahead.at = ahead.at.wrapping_add(LANES);
+                lines = lines.wrapping_sub(1);
+            }
             let mut k = segment.offset;
             let end = k.wrapping_add(segment.length as isize);
             while k < end {
@@ -189,39 +199,53 @@ pub(super) unsafe fn spread<S: Simd>(points: usize, x: *const f32, row: usize, t
 #[inline(always)]
 pub(super) unsafe fn outer<S: Simd, const ROWS: usize, const VECTORS: usize>(products: &Products) {
     unsafe {
-        let Products { left: (mut left, left_step), right: (mut right, right_step), block, count, to: (to, row), add } =
-            *products;
-        let mut sums = [[S::zero(); VECTORS]; ROWS];
+        let &Products { left: (left, left_step), right: (right, right_step), block, count, to: (to, row), .. } =
+            products;
+        let (add, repeat, groups) = (products.add, products.repeat, products.groups);
         let second = if S::LANES < LANES { S::LANES } else { block };
-        let mut rest = count;
-        while rest > 0 {
-            let first = S::load(right);
-            let other = if VECTORS > 1 { S::load(right.wrapping_add(second)) } else { first };
-            unroll!(R in [0 1 2 3 4 5 6 7] {
-                if R < ROWS {
-                    let value = S::splat(*left.wrapping_add(R));
-                    sums[R][0] = S::multiply_add(value, first, sums[R][0]);
-                    if VECTORS > 1 {
-                        sums[R][1] = S::multiply_add(value, other, sums[R][1]);
+        for i in 0..repeat.times {
+            let left = left.wrapping_add(i.wrapping_mul(repeat.left));
+            let right = right.wrapping_add(i.wrapping_mul(repeat.right));
+            let to = to.wrapping_add(i.wrapping_mul(repeat.to));
+            for group in 0..groups {
+                let (mut left, mut right) = (left.wrapping_add(group.wrapping_mul(ROWS)), right);
+                let to = to.wrapping_add(group.wrapping_mul(ROWS).wrapping_mul(row));
+                // The next sum's left side is asked for, a vector with each product.
+                let more = group == 0 && i.wrapping_add(1) < repeat.times;
+                let ahead = if more { repeat.left } else { 0 };
+                let mut sums = [[S::zero(); VECTORS]; ROWS];
+                let mut rest = count;
+                while rest > 0 {
+                    line::<true>(left.wrapping_add(ahead));
+                    let first = S::load(right);
+                    let other = if VECTORS > 1 { S::load(right.wrapping_add(second)) } else { first };
+                    unroll!(R in [0 1 2 3 4 5 6 7] {
+                        if R < ROWS {
+                            let value = S::splat(*left.wrapping_add(R));
+                            sums[R][0] = S::multiply_add(value, first, sums[R][0]);
+                            if VECTORS > 1 {
+                                sums[R][1] = S::multiply_add(value, other, sums[R][1]);
+                            }
+                        }
+                    });
+                    left = left.wrapping_add(left_step);
+                    right = right.wrapping_add(right_step);
+                    rest = rest.wrapping_sub(1);
+                }
+                unroll!(R in [0 1 2 3 4 5 6 7] {
+                    if R < ROWS {
+                        let to = to.wrapping_add(R * row);
+                        let sum = if add { S::add(sums[R][0], S::load(to)) } else { sums[R][0] };
+                        S::store(to, sum);
+                        if VECTORS > 1 {
+                            let to = to.wrapping_add(S::LANES);
+                            let sum = if add { S::add(sums[R][1], S::load(to)) } else { sums[R][1] };
+                            S::store(to, sum);
+                        }
                     }
-                }
-            });
-            left = left.wrapping_add(left_step);
-            right = right.wrapping_add(right_step);
-            rest = rest.wrapping_sub(1);
-        }
-        unroll!(R in [0 1 2 3 4 5 6 7] {
-            if R < ROWS {
-                let to = to.wrapping_add(R * row);
-                let sum = if add { S::add(sums[R][0], S::load(to)) } else { sums[R][0] };
-                S::store(to, sum);
-                if VECTORS > 1 {
-                    let to = to.wrapping_add(S::LANES);
-                    let sum = if add { S::add(sums[R][1], S::load(to)) } else { sums[R][1] };
-                    S::store(to, sum);
-                }
+                });
             }
-        });
+        }
     }
 }
 

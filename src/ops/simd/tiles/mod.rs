@@ -5,153 +5,21 @@
 //! The functions of [`Kernels`] are made only for instruction sets that were detected. Their pointers are made by its
 //! methods, which assert what is read and written.
 
+mod arguments;
 mod instances;
 mod loops;
+
+use arguments::{Ahead, ColumnsAt, Products};
+pub use arguments::{
+    Columns, Finish, InputTransform, Outer, Places, Repeat, Segment, Segments, SpreadTransform, TileSize,
+};
 
 use super::sharing::Share;
 use super::{InstructionSet, LANES};
 use crate::ops::Activation;
-use std::borrow::Cow;
 
 /// The most pixels of a tile.
 pub const MOST_PIXELS: usize = 8;
-
-/// Channels that are read one after the other.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Segment {
-    /// Where they begin, in floats from the place of the pixel.
-    pub offset: isize,
-    /// How many.
-    pub length: usize,
-}
-
-/// Segments, and which floats they take in.
-pub struct Segments<'a> {
-    list: Cow<'a, [Segment]>,
-    /// The first float, and one past the last, from the place of the pixel.
-    reach: (isize, isize),
-    /// All channels.
-    channels: usize,
-}
-
-impl<'a> Segments<'a> {
-    /// Looks through segments.
-    pub fn new(list: impl Into<Cow<'a, [Segment]>>) -> Self {
-        let list = list.into();
-        let (mut reach, mut channels) = ((0, 0), 0usize);
-        for segment in list.iter().filter(|segment| segment.length > 0) {
-            let end = segment.offset.saturating_add_unsigned(segment.length);
-            reach = (segment.offset.min(reach.0), end.max(reach.1));
-            channels = channels.saturating_add(segment.length);
-        }
-        Self { list, reach, channels }
-    }
-}
-
-/// Places of vectors, and the last of them.
-pub struct Places<'a> {
-    list: &'a [usize],
-    last: usize,
-}
-
-impl<'a> Places<'a> {
-    /// Looks through places.
-    #[inline]
-    pub fn new(list: &'a [usize]) -> Self {
-        Self { list, last: list.iter().fold(0, |last, &place| last.max(place)) }
-    }
-}
-
-/// How squares are transformed, and which floats that takes in.
-pub struct InputTransform {
-    points: usize,
-    steps: (usize, usize),
-    stride: usize,
-    /// The floats that are read, from the first on, and those among which the result is written.
-    reads: usize,
-    writes: usize,
-}
-
-impl InputTransform {
-    /// Squares of `points * points` vectors of sixteen (3, 5 or 6 points), rows and columns `steps` floats apart, to as
-    /// many vectors `stride` floats apart.
-    ///
-    /// # Panics
-    /// For other numbers of points, and for steps beyond all bounds.
-    pub fn new(points: usize, steps: (usize, usize), stride: usize) -> Self {
-        const MOST: usize = 1 << 48;
-        assert!([3, 5, 6].contains(&points) && steps.0 < MOST && steps.1 < MOST && stride < MOST);
-        let reads = (points - 1) * (steps.0 + steps.1) + LANES;
-        Self { points, steps, stride, reads, writes: (points * points - 1) * stride + LANES }
-    }
-}
-
-/// [`InputTransform`] for the transpose of what [`Kernels::output`] does.
-pub struct SpreadTransform(InputTransform);
-
-impl SpreadTransform {
-    /// From squares of 2x2 (of 3 points) or 4x4 vectors of sixteen, whose rows are `row` floats apart, to
-    /// `points * points` vectors `stride` floats apart.
-    ///
-    /// # Panics
-    /// As [`InputTransform::new`].
-    pub fn new(points: usize, row: usize, stride: usize) -> Self {
-        let how = InputTransform::new(points, (row, LANES), stride);
-        let side = if points == 3 { 2 } else { 4 };
-        Self(InputTransform { reads: (side - 1) * (row + LANES) + LANES, ..how })
-    }
-}
-
-/// What is done to a value before it is stored: what lies there is added, then the bias; then the activation, or the
-/// slope of the activation at the value that it once gave.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Finish {
-    /// Whether what lies there is added.
-    pub add: bool,
-    /// The activation of the forward pass.
-    pub activation: Activation,
-    /// The activation whose slope the value is multiplied by.
-    pub slope: Activation,
-}
-
-/// What a tile covers.
-#[derive(Clone, Copy, Debug)]
-pub struct TileSize {
-    /// Blocks of outputs.
-    pub blocks: usize,
-    /// Pixels that are asked for, at most [`Kernels::pixels`]: where they are few, nothing is done for the others.
-    pub pixels: usize,
-    /// Whether the sums are added to what lies there.
-    pub add: bool,
-}
-
-/// A sum of outer products: see [`Kernels::outer`].
-#[derive(Clone, Copy)]
-pub struct Outer<'a> {
-    /// The left side: where its first vector lies, and the floats between one and the next.
-    pub left: (&'a [f32], usize, usize),
-    /// The same of the right side.
-    pub right: (&'a [f32], usize, usize),
-    /// Floats between the blocks of the right side.
-    pub block: usize,
-    /// How many products are summed.
-    pub count: usize,
-    /// The sum: where its first row lies, and the floats between its rows.
-    pub to: (Share<'a>, usize, usize),
-    /// Whether what lies there is added.
-    pub add: bool,
-}
-
-/// [`Outer`] for some rows, with pointers.
-#[derive(Clone, Copy)]
-struct Products {
-    left: (*const f32, usize),
-    right: (*const f32, usize),
-    block: usize,
-    count: usize,
-    to: (*mut f32, usize),
-    add: bool,
-}
 
 type Tile = unsafe fn(TileSize, *const f32, &[usize; MOST_PIXELS], &[Segment], *const f32, *mut f32, usize);
 
@@ -165,6 +33,8 @@ pub struct Kernels {
     pub blocks: usize,
     /// See [`Kernels::tile`].
     tile: Tile,
+    /// See [`Kernels::columns`].
+    columns: unsafe fn(ColumnsAt),
     /// `(finish, bias or null, values, offsets, to, seen or null)`: see [`Kernels::finish`].
     finish: unsafe fn(&Finish, *const f32, *const f32, &[usize], *mut f32, *const f32),
     /// `(points, x, row, column, to, stride)`: see [`Kernels::input`].
@@ -175,7 +45,7 @@ pub struct Kernels {
     spread: unsafe fn(usize, *const f32, usize, *mut f32, usize),
     /// Rows of the sum that `outer` makes at once.
     pub rows: usize,
-    /// See [`Kernels::outer`]; for the first `rows` rows.
+    /// See [`Kernels::outer`].
     outer: unsafe fn(usize, &Products),
     /// Rounds of twelve independent vector multiply-adds, and how many values a vector has.
     spin: (unsafe fn(usize) -> f32, usize),
@@ -236,46 +106,46 @@ impl Kernels {
         unsafe { (self.tile)(size, x.as_ptr(), pixels, &segments.list, weights.as_ptr(), out.as_mut_ptr(), stride) }
     }
 
-    /// As [`Kernels::tile`] for `count` pixels: those of a tile lie sixteen floats apart, and each tile so many floats after
-    /// the one before. For every block and pixel the sum is written, or added where `add` says so, to
-    /// `out[block * stride..][pixel][16]`. Pixels up to the next multiple of [`Kernels::pixels`] are read, and their results
-    /// undefined.
+    /// The columns that are computed where so many are asked for.
+    pub fn computed(&self, count: usize) -> usize {
+        match count % self.pixels {
+            0 => count,
+            rest => count - rest + computed(rest, self.pixels),
+        }
+    }
+
+    /// As [`Kernels::tile`] for columns of pixels at several points: those of a tile lie sixteen floats apart. For every
+    /// block and column the sum is written, or added, to `to[point * point_stride + block * block_stride..][column][16]`.
+    /// Columns up to [`Kernels::computed`] are read, and the results of those beyond `count` undefined.
     ///
     /// # Panics
     /// When a slice is too short for that.
     #[inline]
-    #[allow(clippy::too_many_arguments, reason = "the sides of a product and where it goes")]
-    pub fn columns(
-        &self,
-        (blocks, add): (usize, bool),
-        (x, tile): (&[f32], usize),
-        count: usize,
-        segments: &Segments,
-        weights: &[f32],
-        out: &mut [f32],
-        stride: usize,
-    ) {
-        const PIXELS: [usize; MOST_PIXELS] =
-            [0, LANES, 2 * LANES, 3 * LANES, 4 * LANES, 5 * LANES, 6 * LANES, 7 * LANES];
+    pub fn columns(&self, columns: &Columns, (to, point, block): (&mut [f32], usize, usize)) {
+        let Columns { points, count, x, segments, weights, blocks, add, ahead } = *columns;
         let tiles = count.div_ceil(self.pixels);
-        let (low, high) = segments.reach;
-        let fits = |length: usize| tiles.saturating_mul(self.pixels) <= length / LANES;
-        let last = tiles.saturating_sub(1).checked_mul(tile);
-        let last = last.and_then(|last| last.checked_add((self.pixels - 1) * LANES));
-        assert!(low >= 0 && last.is_some_and(|last| last <= x.len() && high <= (x.len() - last) as isize));
-        assert!(
-            (1..=self.blocks).contains(&blocks) && segments.channels.saturating_mul(blocks * LANES) <= weights.len()
-        );
-        let second = if blocks > 1 { stride } else { 0 };
-        assert!(blocks <= 2 && second <= out.len() && fits(out.len() - second));
-        let (mut x, mut out, mut left) = (x.as_ptr(), out.as_mut_ptr(), count);
-        for _ in 0..tiles {
-            let size = TileSize { blocks, pixels: self.pixels.min(left), add };
-            // SAFETY: asserted, for all pixels of all tiles at once.
-            unsafe { (self.tile)(size, x, &PIXELS, &segments.list, weights.as_ptr(), out, stride) };
-            left = left.saturating_sub(self.pixels);
-            (x, out) = (x.wrapping_add(tile), out.wrapping_add(self.pixels * LANES));
+        if points == 0 || tiles == 0 {
+            return;
         }
+        let last = |parts: &[(usize, usize)]| {
+            parts.iter().try_fold(0usize, |sum, &(count, stride)| sum.checked_add(count.checked_mul(stride)?))
+        };
+        let fits = |length: usize, last: Option<usize>, more: usize| {
+            last.is_some_and(|last| last <= length && more <= length - last)
+        };
+        let (low, high) = segments.reach;
+        let all = self.computed(count);
+        let pixel = last(&[(points - 1, x.1), (tiles - 1, x.2), (self.pixels - 1, LANES)]);
+        assert!(low >= 0 && fits(x.0.len(), pixel, high.unsigned_abs()));
+        assert!((1..=self.blocks.min(2)).contains(&blocks));
+        assert!(fits(weights.0.len(), last(&[(points - 1, weights.1), (segments.channels, blocks * LANES)]), 0));
+        let stored = last(&[(points - 1, point), (blocks - 1, block), (all, LANES)]);
+        assert!(fits(to.len(), stored, 0));
+        let (x, weights) = ((x.0.as_ptr(), x.1, x.2), (weights.0.as_ptr(), weights.1));
+        let ahead = Ahead::new(ahead, points * tiles * segments.list.len());
+        let (segments, to) = (&*segments.list, (to.as_mut_ptr(), point, block));
+        // SAFETY: asserted: what all pixels of all points read of x, the weights of all channels, and all blocks of the result.
+        unsafe { (self.columns)(ColumnsAt { points, count, x, segments, weights, blocks, add, to, ahead }) }
     }
 
     /// Finishes the vectors of sixteen `values[i]` and stores them at `at + places[i]` of what is shared; the slopes are
@@ -328,26 +198,31 @@ impl Kernels {
         unsafe { (self.spread)(how.points, x.as_ptr().add(from), how.steps.0, place, how.stride) }
     }
 
-    /// The sum over all i of `left[i][row] * right[i][output]`, for the first `lanes` of sixteen rows (rounded up to
-    /// [`Kernels::rows`]) and all outputs of the blocks, written to `to[row][blocks * 16]`.
+    /// For every sum that is asked for, the sum over all i of `left[i][row] * right[i][output]`, for the first `lanes` of
+    /// sixteen rows (rounded up to [`Kernels::rows`]) and all outputs of the blocks, written to `to[row][blocks * 16]`.
     ///
     /// # Panics
     /// When a slice is too short for that.
     #[inline]
     pub fn outer(&self, blocks: usize, lanes: usize, products: &Outer) {
-        let Outer { left, right, block, count, to, add } = *products;
+        let Outer { left, right, block, count, to, add, repeat } = *products;
         let second = if blocks > 1 { block } else { 0 };
         assert!((1..=self.blocks.min(2)).contains(&blocks) && lanes <= LANES && count > 0 && second <= right.0.len());
-        assert!(fits(left.0.len(), left.1, count, left.2) && fits(right.0.len() - second, right.1, count, right.2));
-        for row in (0..lanes).step_by(self.rows) {
-            let place = to.0.claim_rows(to.1 + row * to.2, self.rows, to.2, blocks * LANES);
-            // SAFETY: asserted, for sixteen rows of the left side and all blocks of the right one; what is written is
-            // claimed.
-            unsafe {
-                let (left, right) =
-                    ((left.0.as_ptr().add(left.1 + row), left.2), (right.0.as_ptr().add(right.1), right.2));
-                (self.outer)(blocks, &Products { left, right, block, count, to: (place, to.2), add });
-            }
+        let (groups, Some(last)) = (lanes.div_ceil(self.rows), repeat.times.checked_sub(1)) else { return };
+        let reach = |at: usize, stride: usize| last.checked_mul(stride).and_then(|last| last.checked_add(at));
+        let fits = |length: usize, at: Option<usize>, step: usize| at.is_some_and(|at| fits(length, at, count, step));
+        assert!(fits(left.0.len(), reach(left.1, repeat.left), left.2));
+        assert!(fits(right.0.len() - second, reach(right.1, repeat.right), right.2));
+        assert!(reach(to.1, repeat.to).is_some());
+        let mut place = std::ptr::null_mut();
+        for i in (0..repeat.times).rev() {
+            place = to.0.claim_rows(to.1 + i * repeat.to, groups * self.rows, to.2, blocks * LANES);
+        }
+        // SAFETY: asserted, for sixteen rows of the left side and all blocks of the right one; what is written is claimed,
+        // and the claim that was made last is that of the first sum.
+        unsafe {
+            let (left, right) = ((left.0.as_ptr().add(left.1), left.2), (right.0.as_ptr().add(right.1), right.2));
+            (self.outer)(blocks, &Products { left, right, block, count, to: (place, to.2), add, repeat, groups });
         }
     }
 

@@ -6,7 +6,7 @@ use super::convolution::Way;
 use super::geometry::{Tap, View, grids};
 use super::pack::{MOST_TAPS, Unit, units};
 use crate::ops::simd::sharing::filled;
-use crate::ops::simd::tiles::{Kernels, Outer};
+use crate::ops::simd::tiles::{Kernels, Outer, Repeat};
 use crate::ops::simd::transform::kernel_matrix;
 use crate::ops::simd::{Floats, Share, Sharing};
 use crate::ops::{ConvSpec, threads};
@@ -228,6 +228,7 @@ impl WeightGradient {
                         count,
                         to: (sums, place, row),
                         add: !first,
+                        repeat: Repeat::NONE,
                     };
                     self.multiply(block, unit, &products);
                 };

@@ -2,7 +2,7 @@
 
 use super::super::pack::{MOST_TAPS, Unit};
 use super::{CHAIN, Squares, WeightGradient};
-use crate::ops::simd::tiles::{InputTransform, Outer, SpreadTransform};
+use crate::ops::simd::tiles::{InputTransform, Outer, Repeat, SpreadTransform};
 use crate::ops::simd::wide::{Wide, Work, run};
 use crate::ops::simd::{Floats, LANES, Share, Sharing, Simd, with_scratch};
 use crate::ops::threads;
@@ -106,19 +106,20 @@ impl Squares {
         }
     }
 
-    /// Sums the products of some squares of a block of the large map, in a view, with a unit, at one point.
+    /// Sums the products of some squares with a unit at a point and a place: a block of the large map in a view. More
+    /// points or places are in `repeat`.
     #[allow(clippy::too_many_arguments, reason = "where from, where to, and how many")]
     fn multiply(
         &self,
         plan: &WeightGradient,
-        (point, view, block): (usize, usize, usize),
+        (point, place): (usize, usize),
         unit: &Unit,
         (left, right): (&[f32], &[f32]),
         (first, count, many): (usize, usize, usize),
         to: (Share, usize, usize),
         add: bool,
+        repeat: Repeat,
     ) {
-        let place = view * plan.large_blocks.len() + block;
         let products = Outer {
             left: (left, point * self.left(plan, many) + (place * many + first) * LANES, LANES),
             right: (right, point * self.right(plan, many) + (unit.block * many + first) * LANES, LANES),
@@ -126,14 +127,32 @@ impl Squares {
             count,
             to,
             add,
+            repeat,
         };
-        plan.multiply(block, unit, &products);
+        plan.multiply(place % plan.large_blocks.len(), unit, &products);
     }
 
-    /// All views of all blocks of the large map.
-    fn views_and_blocks(&self, plan: &WeightGradient) -> impl Iterator<Item = (usize, usize)> + use<> {
-        let blocks = plan.large_blocks.len();
-        (0..self.views.len()).flat_map(move |view| (0..blocks).map(move |block| (view, block)))
+    /// [`Squares::multiply`] for all places of a point, whose sums follow one another.
+    #[allow(clippy::too_many_arguments, reason = "where from, where to, and how many")]
+    fn multiply_all(
+        &self,
+        plan: &WeightGradient,
+        point: usize,
+        unit: &Unit,
+        sides: (&[f32], &[f32]),
+        (first, count, many): (usize, usize, usize),
+        (to, at, row): (Share, usize, usize),
+        add: bool,
+    ) {
+        let places = self.views.len() * plan.large_blocks.len();
+        let lanes = &plan.large.lanes[plan.large_blocks.clone()];
+        let rows = |lanes: &usize| lanes.div_ceil(plan.kernels.rows);
+        let times = if lanes.iter().all(|each| rows(each) == rows(&lanes[0])) { places } else { 1 };
+        for place in (0..places).step_by(times) {
+            let to = (to, at + place * LANES * row, row);
+            let repeat = Repeat { times, left: many * LANES, right: 0, to: LANES * row };
+            self.multiply(plan, (point, place), unit, sides, (first, count, many), to, add, repeat);
+        }
     }
 
     /// Few sums: each task transforms and multiplies its own squares, a few at a time, and adds up its own sums.
@@ -172,15 +191,10 @@ impl Squares {
                                 self.transform(plan, maps, start + column, shares, (&transforms, column, FEW));
                             }
                         }
-                        for point in 0..points {
-                            for (v, block) in self.views_and_blocks(plan) {
-                                let at = place + ((point * self.views.len() + v) * blocks + block) * LANES * row;
-                                for unit in &plan.units {
-                                    let to = (sums, at + unit.block * LANES, row);
-                                    let (which, range) = ((point, v, block), (0, here, FEW));
-                                    self.multiply(plan, which, unit, (left, right), range, to, start > begin);
-                                }
-                            }
+                        for (point, unit) in (0..points).flat_map(|p| plan.units.iter().map(move |unit| (p, unit))) {
+                            let at = place + point * self.views.len() * blocks * LANES * row + unit.block * LANES;
+                            let (to, range) = ((sums, at, row), (0, here, FEW));
+                            self.multiply_all(plan, point, unit, (left, right), range, to, start > begin);
                         }
                     }
                 });
@@ -217,14 +231,17 @@ impl Squares {
                 for block in (piece * each).min(blocks)..((piece + 1) * each).min(blocks) {
                     {
                         let sums = &Sharing::new(sums);
-                        for (v, point) in (0..self.views.len()).flat_map(|v| (0..points).map(move |p| (v, p))) {
-                            for first in (0..all).step_by(CHAIN) {
-                                for (u, unit) in units.iter().enumerate() {
-                                    let range = (first, CHAIN.min(all - first), all);
-                                    let to = (sums.task(0), u * unit_size + v * size + point * LANES * row, row);
-                                    let which = (point, v, block);
-                                    self.multiply(plan, which, unit, (left, right), range, to, first > 0);
-                                }
+                        for (v, first) in
+                            (0..self.views.len()).flat_map(|v| (0..all).step_by(CHAIN).map(move |p| (v, p)))
+                        {
+                            for (u, unit) in units.iter().enumerate() {
+                                let range = (first, CHAIN.min(all - first), all);
+                                let to = (sums.task(0), u * unit_size + v * size, row);
+                                let strides = (self.left(plan, all), self.right(plan, all));
+                                let repeat =
+                                    Repeat { times: points, left: strides.0, right: strides.1, to: LANES * row };
+                                let which = (0, v * blocks + block);
+                                self.multiply(plan, which, unit, (left, right), range, to, first > 0, repeat);
                             }
                         }
                     }
@@ -282,12 +299,9 @@ impl Squares {
             threads::for_each(points * plan.units.len(), |task| {
                 let (point, unit) = (task / plan.units.len(), &plan.units[task % plan.units.len()]);
                 for first in (0..here).step_by(CHAIN) {
-                    for (v, block) in self.views_and_blocks(plan) {
-                        let at = ((point * views + v) * blocks + block) * LANES * row + unit.block * LANES;
-                        let range = (first, CHAIN.min(here - first), many);
-                        let (which, to) = ((point, v, block), (sums.task(task), at, row));
-                        self.multiply(plan, which, unit, (left, right), range, to, begin + first > 0);
-                    }
+                    let at = point * views * blocks * LANES * row + unit.block * LANES;
+                    let (range, to) = ((first, CHAIN.min(here - first), many), (sums.task(task), at, row));
+                    self.multiply_all(plan, point, unit, (left, right), range, to, begin + first > 0);
                 }
             });
         }

@@ -2,29 +2,26 @@
 //! the transformed kernels, and transformed back to squares of 4x4 or 2x2 outputs.
 
 mod cost;
+mod multiply;
 
 use super::super::layout::{LANES, Layout};
-use super::convolution::{Convolution, Sink, Sums};
+use super::convolution::{Convolution, Sink};
 use super::geometry::{Grid, View};
-use super::pack::{Destination, Packed, Unit, What};
-use crate::ops::simd::prefetch::{prefetch, prefetch_line};
-use crate::ops::simd::tiles::{InputTransform, MOST_PIXELS, Places, Segment, Segments};
-use crate::ops::simd::transform::KernelTransform;
-use crate::ops::simd::wide::run;
+use super::pack::{Destination, Packed, What};
+use crate::ops::simd::prefetch::prefetch_line;
+use crate::ops::simd::tiles::InputTransform;
 use crate::ops::simd::{Floats, Share, Sharing, with_scratch};
 use crate::ops::threads;
 use cost::LARGE_KERNELS;
 pub(super) use cost::{Setting, cost, direct_cost, transforms_late};
-use std::ops::Range;
+use multiply::{FEW_CHANNELS, Piece};
 
 /// How many squares ahead the pixels of one are asked for.
 const AHEAD: usize = 2;
 /// Blocks of input channels whose kernels are transformed at once.
-const BLOCKS: usize = 4;
-/// So many columns are few, and kernels that are transformed for them alone are fewer: those of a unit of two blocks and so
-/// many channels stay in the first cache from their transform to their product.
-const FEW_COLUMNS: usize = 4;
-const FEW_CHANNELS: usize = 8;
+const BLOCKS: usize = 8;
+/// Units that a task multiplies the same columns with, where kernels are transformed while they are used.
+const UNITS: usize = 2;
 /// The most floats of transformed squares that all threads share.
 const SHARED_FLOATS: usize = 3 << 19;
 
@@ -135,20 +132,31 @@ impl Squares {
         self.lanes.len() * squares * LANES + LANES
     }
 
-    /// Floats that the products of so many squares with the kernels of a unit take, and the transformed kernels.
-    fn room(&self, squares: usize) -> usize {
-        self.products(squares) + self.chunk()
+    /// Units that a task multiplies the same columns with.
+    fn together(&self, conv: &Convolution) -> usize {
+        match self.kernels {
+            Kernels::Ready(_) => 1,
+            // So that their products stay in the second cache.
+            Kernels::Late(_) => conv.kernels.blocks.min(UNITS),
+        }
     }
 
+    /// Floats that the products of so many squares with the kernels of some units take, and a row of transformed kernels.
+    fn room(&self, conv: &Convolution, squares: usize) -> usize {
+        let line = match self.kernels {
+            Kernels::Ready(_) => 0,
+            Kernels::Late(_) => {
+                let unit = conv.kernels.blocks * LANES;
+                let few = self.points * self.points * (FEW_CHANNELS * unit + LANES);
+                few.max(2 * self.points * (BLOCKS * LANES * unit + LANES))
+            }
+        };
+        self.together(conv) * self.products(squares) + line
+    }
+
+    /// Of one unit.
     fn products(&self, squares: usize) -> usize {
         self.points * self.points * (2 * squares * LANES + LANES)
-    }
-
-    fn chunk(&self) -> usize {
-        match self.kernels {
-            Kernels::Ready(_) => 0,
-            Kernels::Late(_) => self.points * self.points * (BLOCKS * LANES * 2 * LANES + LANES),
-        }
     }
 
     /// Squares that a task transforms and multiplies at once.
@@ -184,12 +192,14 @@ impl Squares {
             threads::for_each(all.div_ceil(few), |i| {
                 let (start, end) = (i * few, all.min((i + 1) * few));
                 let form = Transformed { tiles: few / width, point: self.point(few) };
-                with_scratch(count * form.point + self.room(few), |scratch| {
+                with_scratch(count * form.point + self.room(conv, few), |scratch| {
                     let (values, room) = scratch.split_at_mut(count * form.point);
                     self.transform(conv, x, (start, end), Sharing::new(values).task(0), form, 0);
                     for unit in 0..conv.units.len() {
                         let to = sink.values.task(i);
-                        self.multiply(conv, unit, (values, form), 0, (start, end), (sink, to), room);
+                        let units = unit..unit + 1;
+                        let piece = Piece { conv, squares: self, units, values, form, column: 0, range: start..end };
+                        piece.run(sink, to, room);
                     }
                 });
             });
@@ -221,12 +231,13 @@ impl Squares {
                 Kernels::Late(_) => 3 * few,
             };
             let pieces = (end - begin).div_ceil(wide);
-            threads::for_each(pieces * conv.units.len(), |i| {
-                let (unit, first) = (i / pieces, i % pieces * wide);
-                let range = (begin + first, end.min(begin + first + wide));
-                with_scratch(self.room(wide), |room| {
-                    self.multiply(conv, unit, (values, form), first, range, (sink, sink.values.task(i)), room);
-                });
+            let together = self.together(conv);
+            threads::for_each(pieces * conv.units.len().div_ceil(together), |i| {
+                let (unit, first) = (i / pieces * together, i % pieces * wide);
+                let units = unit..conv.units.len().min(unit + together);
+                let range = begin + first..end.min(begin + first + wide);
+                let piece = Piece { conv, squares: self, units, values, form, column: first, range };
+                with_scratch(self.room(conv, wide), |room| piece.run(sink, sink.values.task(i), room));
             });
         }
     }
@@ -273,123 +284,4 @@ impl Squares {
             }
         }
     }
-
-    /// Where a square begins in the first plane that is written.
-    #[inline]
-    fn written(&self, conv: &Convolution, square: usize) -> usize {
-        square / self.writes.len() * conv.to.image() + self.writes[square % self.writes.len()] as usize
-    }
-
-    /// Asks for the places where the outputs of some squares will be stored.
-    fn prefetch_outputs(&self, conv: &Convolution, unit: Unit, squares: Range<usize>, (sink, to): (&Sink, Share)) {
-        for square in squares {
-            let first = self.written(conv, square);
-            for block in unit.block..unit.block + unit.blocks {
-                sink.prefetch(conv, to, block, (first, &self.pixels[..self.side * self.side]));
-            }
-        }
-    }
-
-    /// Multiplies the columns from `column` on with the kernels of a unit and stores the squares `start..end`.
-    #[allow(clippy::too_many_arguments, reason = "where from, where to, and the room in between")]
-    fn multiply(
-        &self,
-        conv: &Convolution,
-        unit: usize,
-        (values, form): (&[f32], Transformed),
-        column: usize,
-        (start, end): (usize, usize),
-        (sink, to): (&Sink, Share),
-        room: &mut [f32],
-    ) {
-        let width = conv.kernels.pixels;
-        let squares = (end - start).next_multiple_of(width);
-        let Unit { block, blocks } = conv.units[unit];
-        let count = self.points * self.points;
-        let point = blocks * squares * LANES + LANES;
-        let (products, chunk) = room.split_at_mut(count * point);
-        let chunks = self.chunks();
-        let taps = self.points + 1 - self.side;
-        let (mut begin, all) = (0, self.lanes.iter().sum::<usize>());
-        let mut step = |segments: &Segments, depth: usize, (x, tile): (usize, usize)| {
-            let size = depth * blocks * LANES;
-            let mut next = &[][..];
-            let (kernels, stride) = match &self.kernels {
-                Kernels::Ready(packed) => (packed.unit(unit), size),
-                Kernels::Late(packed) => {
-                    let each = taps * taps * blocks * LANES;
-                    let (from, rest) = packed.unit(unit)[begin * each..].split_at(depth * each);
-                    let rest =
-                        if rest.is_empty() && unit + 1 < conv.units.len() { packed.unit(unit + 1) } else { rest };
-                    next = &rest[..rest.len().min(depth * each)];
-                    let to = &mut chunk[..count * (size + LANES)];
-                    run(conv.kernels, KernelTransform { points: self.points, width: blocks * LANES, from, to });
-                    (&*chunk, size + LANES)
-                }
-            };
-            for p in 0..count {
-                let x = &values[p * form.point + x..];
-                let weights = &kernels[p * stride..][..size];
-                let part = |whole: usize| whole * p / count..whole * (p + 1) / count;
-                prefetch(&next[part(next.len())]);
-                if begin + depth == all {
-                    let part = part(end - start);
-                    let squares = start + part.start..start + part.end;
-                    self.prefetch_outputs(conv, conv.units[unit], squares, (sink, to));
-                }
-                let to = &mut products[p * point..(p + 1) * point];
-                // The columns beyond the last square hold anything.
-                conv.kernels.columns(
-                    (blocks, begin > 0),
-                    (x, tile),
-                    end - start,
-                    segments,
-                    weights,
-                    to,
-                    squares * LANES,
-                );
-            }
-            begin += depth;
-        };
-        let few = matches!(self.kernels, Kernels::Late(_)) && end - start <= FEW_COLUMNS && conv.kernels.blocks > 1;
-        for (i, lanes) in self.lanes.chunks(chunks).enumerate() {
-            let tile = self.tile(i * chunks, column / width, form.tiles);
-            let from = (tile * width * LANES, lanes.len() * width * LANES);
-            let segment = |(i, &length): (usize, &usize)| Segment { offset: (i * width * LANES) as isize, length };
-            let segments = lanes.iter().enumerate().map(segment);
-            if !few {
-                with_segments(segments, |segments| step(segments, lanes.iter().sum(), from));
-                continue;
-            }
-            for Segment { offset, length } in segments {
-                for first in (0..length).step_by(FEW_CHANNELS) {
-                    let length = FEW_CHANNELS.min(length - first);
-                    let segment = [Segment { offset: offset + first as isize, length }];
-                    step(&Segments::new(&segment[..]), length, from);
-                }
-            }
-        }
-        let mut sums = Sums([0.0; 2 * MOST_PIXELS * LANES]);
-        let places = Places::new(&self.pixels[..self.side * self.side]);
-        for square in start..end {
-            let first = self.written(conv, square);
-            for b in 0..blocks {
-                let at = (b * squares + square - start) * LANES;
-                conv.kernels.output(self.points, &products[at..], point, &mut sums.0);
-                sink.store(conv, to, block + b, &sums.0, (first, &places));
-            }
-        }
-    }
-}
-
-/// Segments on the stack where they fit.
-fn with_segments<R>(segments: impl ExactSizeIterator<Item = Segment>, work: impl FnOnce(&Segments) -> R) -> R {
-    const MOST: usize = 128;
-    let count = segments.len();
-    if count > MOST {
-        return work(&Segments::new(segments.collect::<Vec<_>>()));
-    }
-    let mut room = [Segment { offset: 0, length: 0 }; MOST];
-    room.iter_mut().zip(segments).for_each(|(room, segment)| *room = segment);
-    work(&Segments::new(&room[..count]))
 }

@@ -5,9 +5,11 @@
 //! # Safety
 //! Pointers must be valid for the squares of vectors that are read and written.
 
+mod kernels;
+
+use super::LANES;
 use super::vector::Simd;
-use super::wide::Work;
-use super::{LANES, unroll};
+pub use kernels::{KernelTransform, row_groups};
 
 /// `[points][taps]`: what the kernels are transformed by along each axis.
 pub fn kernel_matrix(points: usize, taps: usize) -> Vec<[f64; 3]> {
@@ -29,166 +31,8 @@ pub fn kernel_matrix(points: usize, taps: usize) -> Vec<[f64; 3]> {
     rows
 }
 
-/// The transform of kernels while they are used, from `[channel][taps * taps][outputs]` to
-/// `[points * points][channel][outputs]`, the points one cache line further apart than they need to be.
-pub struct KernelTransform<'a> {
-    /// Points along each axis.
-    pub points: usize,
-    /// Outputs: a multiple of sixteen.
-    pub width: usize,
-    /// The kernels.
-    pub from: &'a [f32],
-    /// Where they go.
-    pub to: &'a mut [f32],
-}
-
-impl Work for KernelTransform<'_> {
-    #[inline(always)]
-    fn run<S: Simd>(self) {
-        let Self { points, width, from, to } = self;
-        let (taps, blocks) = (if points == 6 { 3 } else { 2 }, width / LANES);
-        let (area, step) = (taps * taps, blocks * LANES);
-        let vectors = from.len() / (area * LANES);
-        let stride = (vectors + 1) * LANES;
-        assert!(step > 0 && vectors.is_multiple_of(blocks));
-        assert!([3, 5, 6].contains(&points) && to.len() >= points * points * stride);
-        for channel in 0..vectors / blocks {
-            for first in (0..step).step_by(S::LANES) {
-                // SAFETY: the last tap that is read begins at `(channel + 1) * area * step - step + first`, and the last
-                // point that is written at `(points * points - 1) * stride + channel * step + first`.
-                unsafe {
-                    let from = from.as_ptr().add(channel * area * step + first);
-                    let to = to.as_mut_ptr().add(channel * step + first);
-                    match points {
-                        6 => kernel6::<S>(from, step, to, stride),
-                        5 => kernel5::<S>(from, step, to, stride),
-                        _ => kernel3::<S>(from, step, to, stride),
-                    }
-                }
-            }
-        }
-    }
-}
-
-/// Transforms a register of kernels; two rows at a time, as all at once do not fit into sixteen registers. Here and below
-/// there are functions and no closures, which would not be compiled for the instruction set.
-#[inline(always)]
-unsafe fn kernel6<S: Simd>(from: *const f32, step: usize, to: *mut f32, stride: usize) {
-    unsafe {
-        let a = load_taps::<S, 3>(from, step);
-        let b = load_taps::<S, 3>(from.wrapping_add(3 * step), step);
-        let c = load_taps::<S, 3>(from.wrapping_add(6 * step), step);
-        let row = 6 * stride;
-        kernel_row6::<S>([kernel_zero::<S>(a[0]), kernel_zero::<S>(a[1]), kernel_zero::<S>(a[2])], to, stride);
-        let (left, left_minus) = kernel_ones::<S>([a[0], b[0], c[0]]);
-        let (middle, middle_minus) = kernel_ones::<S>([a[1], b[1], c[1]]);
-        let (right, right_minus) = kernel_ones::<S>([a[2], b[2], c[2]]);
-        kernel_row6::<S>([left, middle, right], to.wrapping_add(row), stride);
-        kernel_row6::<S>([left_minus, middle_minus, right_minus], to.wrapping_add(2 * row), stride);
-        let (left, left_minus) = kernel_twos::<S>([a[0], b[0], c[0]]);
-        let (middle, middle_minus) = kernel_twos::<S>([a[1], b[1], c[1]]);
-        let (right, right_minus) = kernel_twos::<S>([a[2], b[2], c[2]]);
-        kernel_row6::<S>([left, middle, right], to.wrapping_add(3 * row), stride);
-        kernel_row6::<S>([left_minus, middle_minus, right_minus], to.wrapping_add(4 * row), stride);
-        kernel_row6::<S>(c, to.wrapping_add(5 * row), stride);
-    }
-}
-
-#[inline(always)]
-unsafe fn load_taps<S: Simd, const N: usize>(from: *const f32, step: usize) -> [S::Vector; N] {
-    unsafe {
-        let mut taps = [S::zero(); N];
-        for (i, tap) in taps.iter_mut().enumerate() {
-            *tap = S::load(from.wrapping_add(i * step));
-        }
-        taps
-    }
-}
-
-/// The values of a row of taps at all points.
-#[inline(always)]
-unsafe fn kernel_row6<S: Simd>(row: [S::Vector; 3], to: *mut f32, stride: usize) {
-    unsafe {
-        S::store(to, kernel_zero::<S>(row[0]));
-        let (one, minus_one) = kernel_ones::<S>(row);
-        S::store(to.wrapping_add(stride), one);
-        S::store(to.wrapping_add(2 * stride), minus_one);
-        let (two, minus_two) = kernel_twos::<S>(row);
-        S::store(to.wrapping_add(3 * stride), two);
-        S::store(to.wrapping_add(4 * stride), minus_two);
-        S::store(to.wrapping_add(5 * stride), row[2]);
-    }
-}
-
-/// The value of a kernel of three taps at the point 0.
-#[inline(always)]
-unsafe fn kernel_zero<S: Simd>(a: S::Vector) -> S::Vector {
-    unsafe { S::multiply(a, S::splat(0.25)) }
-}
-
-/// At the points 1 and -1.
-#[inline(always)]
-unsafe fn kernel_ones<S: Simd>([a, b, c]: [S::Vector; 3]) -> (S::Vector, S::Vector) {
-    unsafe {
-        let even = S::multiply(S::add(a, c), S::splat(-1.0 / 6.0));
-        (S::multiply_add(S::splat(-1.0 / 6.0), b, even), S::multiply_add(S::splat(1.0 / 6.0), b, even))
-    }
-}
-
-/// At the points 2 and -2.
-#[inline(always)]
-unsafe fn kernel_twos<S: Simd>([a, b, c]: [S::Vector; 3]) -> (S::Vector, S::Vector) {
-    unsafe {
-        let even = S::multiply_add(S::splat(1.0 / 6.0), c, S::multiply(a, S::splat(1.0 / 24.0)));
-        (S::multiply_add(S::splat(1.0 / 12.0), b, even), S::multiply_add(S::splat(-1.0 / 12.0), b, even))
-    }
-}
-
-/// As [`kernel6`] for kernels of two taps.
-#[inline(always)]
-unsafe fn kernel5<S: Simd>(from: *const f32, step: usize, to: *mut f32, stride: usize) {
-    unsafe {
-        let [a, b, c, d] = load_taps::<S, 4>(from, step);
-        let (left, right) = (kernel_line5::<S>([a, c]), kernel_line5::<S>([b, d]));
-        unroll!(Y in [0 1 2 3 4] {
-            let row = kernel_line5::<S>([left[Y], right[Y]]);
-            unroll!(X in [0 1 2 3 4] { S::store(to.wrapping_add((Y * 5 + X) * stride), row[X]); });
-        });
-    }
-}
-
-#[inline(always)]
-unsafe fn kernel_line5<S: Simd>([a, b]: [S::Vector; 2]) -> [S::Vector; 5] {
-    unsafe {
-        let sixth = S::multiply(a, S::splat(1.0 / 6.0));
-        [
-            S::multiply(a, S::splat(0.5)),
-            S::multiply(S::add(a, b), S::splat(-0.5)),
-            S::multiply_add(S::splat(1.0 / 6.0), b, S::subtract(S::zero(), sixth)),
-            S::multiply_add(S::splat(1.0 / 3.0), b, sixth),
-            b,
-        ]
-    }
-}
-
-/// As [`kernel5`] for squares of two outputs.
-#[inline(always)]
-unsafe fn kernel3<S: Simd>(from: *const f32, step: usize, to: *mut f32, stride: usize) {
-    unsafe {
-        let [a, b, c, d] = load_taps::<S, 4>(from, step);
-        let (left, right) = (kernel_line3::<S>([a, c]), kernel_line3::<S>([b, d]));
-        unroll!(Y in [0 1 2] {
-            let row = kernel_line3::<S>([left[Y], right[Y]]);
-            unroll!(X in [0 1 2] { S::store(to.wrapping_add((Y * 3 + X) * stride), row[X]); });
-        });
-    }
-}
-
-#[inline(always)]
-unsafe fn kernel_line3<S: Simd>([a, b]: [S::Vector; 2]) -> [S::Vector; 3] {
-    unsafe { [S::subtract(S::zero(), a), S::add(a, b), b] }
-}
-
+/// The input transforms along one axis. Here and below there are functions and no closures, which would not be compiled
+/// for the instruction set.
 #[inline(always)]
 unsafe fn line6<S: Simd>(d: [S::Vector; 6]) -> [S::Vector; 6] {
     unsafe {

@@ -1,0 +1,212 @@
+//! The products of transformed squares with transformed kernels, and their transform back to outputs.
+
+use super::super::convolution::{Convolution, Sink, Sums};
+use super::super::pack::{Packed, Unit};
+use super::{AHEAD, Kernels, Squares, Transformed};
+use crate::ops::simd::tiles::{Columns, MOST_PIXELS, Places, Segment, Segments};
+use crate::ops::simd::transform::{KernelTransform, row_groups};
+use crate::ops::simd::wide::run;
+use crate::ops::simd::{LANES, Share};
+use std::ops::Range;
+
+/// So many columns are few, and kernels that are transformed for them alone are fewer: those of a unit of two blocks and so
+/// many channels stay in the first cache from their transform to their product.
+const FEW_COLUMNS: usize = 4;
+pub(super) const FEW_CHANNELS: usize = 8;
+
+/// Squares that a task multiplies with the kernels of some units.
+pub(super) struct Piece<'a> {
+    pub conv: &'a Convolution,
+    pub squares: &'a Squares,
+    pub units: Range<usize>,
+    /// All transformed squares.
+    pub values: &'a [f32],
+    pub form: Transformed,
+    /// The column of the first square among them, and which squares.
+    pub column: usize,
+    pub range: Range<usize>,
+}
+
+/// Channels that are multiplied at a time.
+struct Channels<'a> {
+    /// Where their tiles begin in a point of the transformed squares, and the floats between tiles.
+    x: (usize, usize),
+    segments: &'a Segments<'a>,
+    /// The first of them, and how many.
+    first: usize,
+    depth: usize,
+}
+
+impl Piece<'_> {
+    /// Multiplies and stores, with [`Squares::room`].
+    pub fn run(&self, sink: &Sink, to: Share, room: &mut [f32]) {
+        let (products, line) = room.split_at_mut(self.units.len() * self.unit());
+        match &self.squares.kernels {
+            Kernels::Ready(packed) => self.ready(packed, products),
+            Kernels::Late(packed) => self.late(packed, products, line),
+        }
+        self.store(sink, to, products);
+    }
+
+    /// Columns of a unit's products, and the floats of all of them.
+    fn columns(&self) -> usize {
+        self.conv.kernels.computed(self.range.len())
+    }
+
+    fn unit(&self) -> usize {
+        self.squares.products(self.columns())
+    }
+
+    /// Floats between the products at one point and at the next.
+    fn point(&self, unit: usize) -> usize {
+        (self.conv.units[unit].blocks * self.columns() + 1) * LANES
+    }
+
+    /// The views and blocks of a chunk, and where their tiles lie: see [`Channels::x`].
+    fn chunks(&self) -> impl Iterator<Item = (&[usize], (usize, usize))> {
+        let (chunks, width) = (self.squares.chunks(), self.conv.kernels.pixels);
+        self.squares.lanes.chunks(chunks).enumerate().map(move |(i, lanes)| {
+            let tile = self.squares.tile(i * chunks, self.column / width, self.form.tiles);
+            (lanes, (tile * width * LANES, lanes.len() * width * LANES))
+        })
+    }
+
+    /// The segments of a chunk in a tile.
+    fn segments(&self, lanes: &[usize]) -> impl ExactSizeIterator<Item = Segment> {
+        let width = self.conv.kernels.pixels;
+        lanes.iter().enumerate().map(move |(i, &length)| Segment { offset: (i * width * LANES) as isize, length })
+    }
+
+    fn ready(&self, packed: &Packed, products: &mut [f32]) {
+        let points = self.squares.points;
+        for (lanes, x) in self.chunks() {
+            let depth = lanes.iter().sum();
+            with_segments(self.segments(lanes), |segments| {
+                let channels = Channels { x, segments, first: 0, depth };
+                for (unit, row) in self.units.clone().flat_map(|unit| (0..points).map(move |row| (unit, row))) {
+                    let size = depth * self.conv.units[unit].blocks * LANES;
+                    let (weights, next) = packed.units_from(unit)[row * points * size..].split_at(points * size);
+                    let ahead = &next[..next.len().min(points * size)];
+                    self.multiply(unit, row..row + 1, &channels, (weights, size), ahead, products);
+                }
+            });
+        }
+    }
+
+    fn late(&self, packed: &Packed, products: &mut [f32], line: &mut [f32]) {
+        let mut first = 0;
+        for (lanes, x) in self.chunks() {
+            if self.range.len() > FEW_COLUMNS {
+                with_segments(self.segments(lanes), |segments| {
+                    let channels = Channels { x, segments, first, depth: lanes.iter().sum() };
+                    self.transform_and_multiply(packed, row_groups(self.squares.points), &channels, products, line);
+                    first += channels.depth;
+                });
+                continue;
+            }
+            let all = 0..self.squares.points;
+            for Segment { offset, length } in self.segments(lanes) {
+                for begin in (0..length).step_by(FEW_CHANNELS) {
+                    let depth = FEW_CHANNELS.min(length - begin);
+                    let segment = [Segment { offset: offset + begin as isize, length: depth }];
+                    let channels = Channels { x, segments: &Segments::new(&segment[..]), first, depth };
+                    self.transform_and_multiply(packed, std::slice::from_ref(&all), &channels, products, line);
+                    first += depth;
+                }
+            }
+        }
+    }
+
+    /// Transforms the kernels of some channels, a group of rows of points at a time, and multiplies them.
+    fn transform_and_multiply(
+        &self,
+        packed: &Packed,
+        groups: &[Range<usize>],
+        channels: &Channels,
+        products: &mut [f32],
+        line: &mut [f32],
+    ) {
+        let (points, taps) = (self.squares.points, self.squares.points + 1 - self.squares.side);
+        for (rows, unit) in groups.iter().flat_map(|rows| self.units.clone().map(move |unit| (rows, unit))) {
+            let width = self.conv.units[unit].blocks * LANES;
+            let size = taps * taps * width;
+            let (from, next) = packed.units_from(unit)[channels.first * size..].split_at(channels.depth * size);
+            let next = &next[..next.len().min(channels.depth * size)];
+            let part = |row: usize| next.len() * row / points;
+            let stride = channels.depth * width + LANES;
+            let to = &mut line[..rows.len() * points * stride];
+            run(self.conv.kernels, KernelTransform { points, rows: rows.clone(), width, from, to });
+            let ahead = &next[part(rows.start)..part(rows.end)];
+            self.multiply(unit, rows.clone(), channels, (line, stride), ahead, products);
+        }
+    }
+
+    /// Multiplies some channels with a unit's kernels at some rows of points, and asks for what is needed next.
+    fn multiply(
+        &self,
+        unit: usize,
+        rows: Range<usize>,
+        channels: &Channels,
+        weights: (&[f32], usize),
+        ahead: &[f32],
+        products: &mut [f32],
+    ) {
+        let (first, points) = (rows.start * self.squares.points, rows.len() * self.squares.points);
+        let columns = Columns {
+            points,
+            count: self.range.len(),
+            x: (&self.values[first * self.form.point + channels.x.0..], self.form.point, channels.x.1),
+            segments: channels.segments,
+            weights,
+            blocks: self.conv.units[unit].blocks,
+            add: channels.first > 0,
+            ahead,
+        };
+        let (point, block) = (self.point(unit), self.columns() * LANES);
+        let to = &mut products[(unit - self.units.start) * self.unit() + first * point..];
+        // The columns beyond the last square hold anything.
+        self.conv.kernels.columns(&columns, (to, point, block));
+    }
+
+    /// Transforms the products back and stores them.
+    fn store(&self, sink: &Sink, to: Share, products: &[f32]) {
+        let Self { conv, squares, .. } = self;
+        let pixels = &squares.pixels[..squares.side * squares.side];
+        let places = Places::new(pixels);
+        let mut sums = Sums([0.0; 2 * MOST_PIXELS * LANES]);
+        for (products, unit) in products.chunks(self.unit()).zip(self.units.clone()) {
+            let Unit { block, blocks } = conv.units[unit];
+            for (i, square) in self.range.clone().enumerate() {
+                if square + AHEAD < self.range.end {
+                    let first = self.written(square + AHEAD);
+                    (block..block + blocks).for_each(|block| sink.prefetch(conv, to, block, (first, pixels)));
+                }
+                let first = self.written(square);
+                for b in 0..blocks {
+                    let at = (b * self.columns() + i) * LANES;
+                    conv.kernels.output(squares.points, &products[at..], self.point(unit), &mut sums.0);
+                    sink.store(conv, to, block + b, &sums.0, (first, &places));
+                }
+            }
+        }
+    }
+
+    /// Where a square begins in the first plane that is written.
+    #[inline]
+    fn written(&self, square: usize) -> usize {
+        let writes = &self.squares.writes;
+        square / writes.len() * self.conv.to.image() + writes[square % writes.len()] as usize
+    }
+}
+
+/// Segments on the stack where they fit.
+fn with_segments<R>(segments: impl ExactSizeIterator<Item = Segment>, work: impl FnOnce(&Segments) -> R) -> R {
+    const MOST: usize = 128;
+    let count = segments.len();
+    if count > MOST {
+        return work(&Segments::new(segments.collect::<Vec<_>>()));
+    }
+    let mut room = [Segment { offset: 0, length: 0 }; MOST];
+    room.iter_mut().zip(segments).for_each(|(room, segment)| *room = segment);
+    work(&Segments::new(&room[..count]))
+}
