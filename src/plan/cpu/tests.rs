@@ -56,10 +56,12 @@ fn cases() -> Vec<Case> {
     let mut cases: Vec<Case> = vec![
         (conv(3, 5, 3, 1, 1), &[3], (7, 5), 2),
         (conv(1, 16, 3, 1, 1), &[1], (8, 8), 3),
-        // So many channels that kernels are transformed while they are used.
-        // Kernels that are transformed while they are used, for six squares and for four.
+        // So many channels that kernels are transformed while they are used: for six squares, and for four to one.
         (conv(167, 153, 3, 1, 1), &[150, 17], (4, 8), 3),
         (conv(167, 153, 3, 1, 1), &[150, 17], (4, 8), 2),
+        (conv(167, 153, 3, 1, 1), &[150, 17], (4, 12), 1),
+        (conv(167, 153, 3, 1, 1), &[150, 17], (4, 8), 1),
+        (conv(167, 153, 3, 1, 1), &[150, 17], (4, 4), 1),
         (transposed(310, 301, 4, 2, 1), &[310], (4, 2), 2),
         (conv(17, 100, 3, 1, 1), &[17], (4, 12), 2),
         (conv(20, 48, 3, 1, 1), &[17, 3], (8, 8), 3),

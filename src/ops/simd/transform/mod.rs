@@ -5,10 +5,12 @@
 //! # Safety
 //! Pointers must be valid for the squares of vectors that are read and written.
 
+mod few;
 mod kernels;
 
 use super::LANES;
 use super::vector::Simd;
+pub use few::{FEW_COLUMNS, FewColumns};
 pub use kernels::{KernelTransform, row_groups};
 
 /// `[points][taps]`: what the kernels are transformed by along each axis.

@@ -14,7 +14,7 @@ use crate::ops::simd::{Floats, Share, Sharing, with_scratch};
 use crate::ops::threads;
 use cost::LARGE_KERNELS;
 pub(super) use cost::{Setting, cost, direct_cost, transforms_late};
-use multiply::{FEW_CHANNELS, Piece};
+use multiply::Piece;
 
 /// How many squares ahead the pixels of one are asked for.
 const AHEAD: usize = 2;
@@ -145,11 +145,7 @@ impl Squares {
     fn room(&self, conv: &Convolution, squares: usize) -> usize {
         let line = match self.kernels {
             Kernels::Ready(_) => 0,
-            Kernels::Late(_) => {
-                let unit = conv.kernels.blocks * LANES;
-                let few = self.points * self.points * (FEW_CHANNELS * unit + LANES);
-                few.max(2 * self.points * (BLOCKS * LANES * unit + LANES))
-            }
+            Kernels::Late(_) => 2 * self.points * (BLOCKS * LANES * conv.kernels.blocks * LANES + LANES),
         };
         self.together(conv) * self.products(squares) + line
     }

@@ -4,15 +4,10 @@ use super::super::convolution::{Convolution, Sink, Sums};
 use super::super::pack::{Packed, Unit};
 use super::{AHEAD, Kernels, Squares, Transformed};
 use crate::ops::simd::tiles::{Columns, MOST_PIXELS, Places, Segment, Segments};
-use crate::ops::simd::transform::{KernelTransform, row_groups};
+use crate::ops::simd::transform::{FEW_COLUMNS, FewColumns, KernelTransform, row_groups};
 use crate::ops::simd::wide::run;
 use crate::ops::simd::{LANES, Share};
 use std::ops::Range;
-
-/// So many columns are few, and kernels that are transformed for them alone are fewer: those of a unit of two blocks and so
-/// many channels stay in the first cache from their transform to their product.
-const FEW_COLUMNS: usize = 4;
-pub(super) const FEW_CHANNELS: usize = 8;
 
 /// Squares that a task multiplies with the kernels of some units.
 pub(super) struct Piece<'a> {
@@ -43,14 +38,23 @@ impl Piece<'_> {
         let (products, line) = room.split_at_mut(self.units.len() * self.unit());
         match &self.squares.kernels {
             Kernels::Ready(packed) => self.ready(packed, products),
+            Kernels::Late(packed) if self.few() => self.late_few(packed, products),
             Kernels::Late(packed) => self.late(packed, products, line),
         }
         self.store(sink, to, products);
     }
 
+    /// Whether kernels that are transformed while they are used are so for few columns, of one tile.
+    fn few(&self) -> bool {
+        self.range.len() <= FEW_COLUMNS.min(self.conv.kernels.pixels)
+    }
+
     /// Columns of a unit's products, and the floats of all of them.
     fn columns(&self) -> usize {
-        self.conv.kernels.computed(self.range.len())
+        match self.squares.kernels {
+            Kernels::Late(_) if self.few() => self.range.len(),
+            _ => self.conv.kernels.computed(self.range.len()),
+        }
     }
 
     fn unit(&self) -> usize {
@@ -96,38 +100,36 @@ impl Piece<'_> {
     fn late(&self, packed: &Packed, products: &mut [f32], line: &mut [f32]) {
         let mut first = 0;
         for (lanes, x) in self.chunks() {
-            if self.range.len() > FEW_COLUMNS {
-                with_segments(self.segments(lanes), |segments| {
-                    let channels = Channels { x, segments, first, depth: lanes.iter().sum() };
-                    self.transform_and_multiply(packed, row_groups(self.squares.points), &channels, products, line);
-                    first += channels.depth;
-                });
-                continue;
-            }
-            let all = 0..self.squares.points;
-            for Segment { offset, length } in self.segments(lanes) {
-                for begin in (0..length).step_by(FEW_CHANNELS) {
-                    let depth = FEW_CHANNELS.min(length - begin);
-                    let segment = [Segment { offset: offset + begin as isize, length: depth }];
-                    let channels = Channels { x, segments: &Segments::new(&segment[..]), first, depth };
-                    self.transform_and_multiply(packed, std::slice::from_ref(&all), &channels, products, line);
-                    first += depth;
+            with_segments(self.segments(lanes), |segments| {
+                let channels = Channels { x, segments, first, depth: lanes.iter().sum() };
+                self.transform_and_multiply(packed, &channels, products, line);
+                first += channels.depth;
+            });
+        }
+    }
+
+    fn late_few(&self, packed: &Packed, products: &mut [f32]) {
+        let (points, taps) = (self.squares.points, self.squares.points + 1 - self.squares.side);
+        products.fill(0.0);
+        for (products, unit) in products.chunks_mut(self.unit()).zip(self.units.clone()) {
+            let (blocks, mut kernels) = (self.conv.units[unit].blocks, packed.units_from(unit));
+            for (lanes, x) in self.chunks() {
+                for Segment { offset, length: channels } in self.segments(lanes) {
+                    let x = (&self.values[x.0 + offset as usize..], self.form.point);
+                    let to = (&mut *products, self.point(unit), self.columns() * LANES);
+                    let columns = self.range.len();
+                    run(self.conv.kernels, FewColumns { points, columns, x, channels, kernels, blocks, to });
+                    kernels = &kernels[channels * taps * taps * blocks * LANES..];
                 }
             }
         }
     }
 
     /// Transforms the kernels of some channels, a group of rows of points at a time, and multiplies them.
-    fn transform_and_multiply(
-        &self,
-        packed: &Packed,
-        groups: &[Range<usize>],
-        channels: &Channels,
-        products: &mut [f32],
-        line: &mut [f32],
-    ) {
+    fn transform_and_multiply(&self, packed: &Packed, channels: &Channels, products: &mut [f32], line: &mut [f32]) {
         let (points, taps) = (self.squares.points, self.squares.points + 1 - self.squares.side);
-        for (rows, unit) in groups.iter().flat_map(|rows| self.units.clone().map(move |unit| (rows, unit))) {
+        let groups = row_groups(points).iter();
+        for (rows, unit) in groups.flat_map(|rows| self.units.clone().map(move |unit| (rows, unit))) {
             let width = self.conv.units[unit].blocks * LANES;
             let size = taps * taps * width;
             let (from, next) = packed.units_from(unit)[channels.first * size..].split_at(channels.depth * size);
