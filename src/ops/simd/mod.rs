@@ -8,9 +8,10 @@
 //!    [`panels::Kernels`], which are given out for the sets that [`InstructionSet::runnable`] detected, and through
 //!    [`wide::run`], which asks those kernels for their set. Both enter a function with the set's `target_feature`, into
 //!    which everything below is inlined.
-//! 2. **Bounds.** Raw pointers do not leave this folder. The methods of the kernels take slices and places in them, and
-//!    assert before the first access that all that will be read and written lies inside. Lengths that every call would
-//!    have to look through ([`tiles::Segments`]) are summed up when they are made.
+//! 2. **Bounds.** Raw pointers do not leave this folder. The methods of the kernels and the [`wide::Work`]s of
+//!    [`transform`] take slices and places in them, and assert before the first access that all that will be read and
+//!    written lies inside. Lengths that every call would have to look through ([`tiles::Segments`]) are summed up when
+//!    they are made.
 //! 3. **Sharing.** Several threads write one slice through [`Sharing`] alone: bounds are asserted at each write, and the
 //!    tasks of a loop write different floats. That this is so follows from how the loops share out their work (it is said
 //!    at each), and in tests every write is checked against the writes of all other tasks.

@@ -66,7 +66,8 @@ impl Packed {
 pub enum What<'a> {
     /// For each unit `[tap][input channel][outputs]`.
     Taps(&'a [Tap]),
-    /// For each unit `[view][input channel][tap][outputs]`: what [`crate::ops::simd::transform::KernelTransform`] reads.
+    /// For each unit `[view][input channel][tap][outputs]`: what [`crate::ops::simd::transform::KernelTransform`] and
+    /// [`crate::ops::simd::transform::FewColumns`] read.
     Views(&'a [View]),
     /// For each unit `[point][view][input channel][outputs]`, transformed for so many points and taps along each axis.
     Winograd(&'a [View], usize, usize),

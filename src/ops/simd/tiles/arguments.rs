@@ -76,7 +76,7 @@ impl InputTransform {
     }
 }
 
-/// [`InputTransform`] for the transpose of what [`Kernels::output`] does.
+/// [`InputTransform`] for the transpose of what [`super::Kernels::output`] does.
 pub struct SpreadTransform(pub(super) InputTransform);
 
 impl SpreadTransform {
@@ -109,13 +109,13 @@ pub struct Finish {
 pub struct TileSize {
     /// Blocks of outputs.
     pub blocks: usize,
-    /// Pixels that are asked for, at most [`Kernels::pixels`]: where they are few, nothing is done for the others.
+    /// Pixels that are asked for, at most [`super::Kernels::pixels`]: where they are few, nothing is done for the others.
     pub pixels: usize,
     /// Whether the sums are added to what lies there.
     pub add: bool,
 }
 
-/// Sums of outer products: see [`Kernels::outer`].
+/// Sums of outer products: see [`super::Kernels::outer`].
 #[derive(Clone, Copy)]
 pub struct Outer<'a> {
     /// The left side: where its first vector lies, and the floats between one and the next.
@@ -152,7 +152,7 @@ impl Repeat {
     pub const NONE: Self = Self { times: 1, left: 0, right: 0, to: 0 };
 }
 
-/// [`Outer`] for so many times [`Kernels::rows`] rows, with pointers.
+/// [`Outer`] for so many times [`super::Kernels::rows`] rows, with pointers.
 pub(super) struct Products {
     pub(super) left: (*const f32, usize),
     pub(super) right: (*const f32, usize),
@@ -166,7 +166,6 @@ pub(super) struct Products {
 
 /// Values that are needed soon, which a tile asks for in between: a few lines of the cache with every segment, so that they
 /// do not wait for one another.
-#[derive(Clone, Copy)]
 pub(super) struct Ahead {
     pub(super) at: *const f32,
     pub(super) end: *const f32,
@@ -182,8 +181,7 @@ impl Ahead {
     }
 }
 
-/// Products at several points: see [`Kernels::columns`].
-#[derive(Clone, Copy)]
+/// Products at several points: see [`super::Kernels::columns`].
 pub struct Columns<'a> {
     /// Points.
     pub points: usize,

@@ -21,13 +21,13 @@ pub(super) unsafe fn tile<S: Simd, const PIXELS: usize, const VECTORS: usize>(
     segments: &[Segment],
     weights: *const f32,
     out: *mut f32,
-    block_stride: usize,
+    stride: usize,
     ahead: &mut Ahead,
 ) {
     unsafe {
         let mut sums = [[S::zero(); VECTORS]; PIXELS];
         let mut at = [x; PIXELS];
-        let beside = if S::LANES < LANES { S::LANES } else { block_stride };
+        let beside = if S::LANES < LANES { S::LANES } else { stride };
         unroll!(P in [0 1 2 3 4 5 6 7] {
             if P < PIXELS {
                 at[P] = x.wrapping_add(pixels[P]);

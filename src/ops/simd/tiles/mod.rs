@@ -110,11 +110,11 @@ impl Kernels {
     pub fn computed(&self, count: usize) -> usize {
         match count % self.pixels {
             0 => count,
-            rest => count - rest + computed(rest, self.pixels),
+            rest => (count - rest).saturating_add(computed(rest, self.pixels)),
         }
     }
 
-    /// As [`Kernels::tile`] for columns of pixels at several points: those of a tile lie sixteen floats apart. For every
+    /// As [`Kernels::tile`] for columns, a pixel each, at several points: those of a tile lie sixteen floats apart. For every
     /// block and column the sum is written, or added, to `to[point * point_stride + block * block_stride..][column][16]`.
     /// Columns up to [`Kernels::computed`] are read, and the results of those beyond `count` undefined.
     ///
@@ -209,6 +209,9 @@ impl Kernels {
         let second = if blocks > 1 { block } else { 0 };
         assert!((1..=self.blocks.min(2)).contains(&blocks) && lanes <= LANES && count > 0 && second <= right.0.len());
         let (groups, Some(last)) = (lanes.div_ceil(self.rows), repeat.times.checked_sub(1)) else { return };
+        if groups == 0 {
+            return;
+        }
         let reach = |at: usize, stride: usize| last.checked_mul(stride).and_then(|last| last.checked_add(at));
         let fits = |length: usize, at: Option<usize>, step: usize| at.is_some_and(|at| fits(length, at, count, step));
         assert!(fits(left.0.len(), reach(left.1, repeat.left), left.2));

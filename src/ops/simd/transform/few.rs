@@ -8,7 +8,7 @@ use super::super::prefetch::line;
 use super::super::vector::Simd;
 use super::super::wide::Work;
 use super::super::{LANES, unroll};
-use super::kernels::{line3, line5, line6, rows3, rows5, rows6, taps};
+use super::kernels::{line5, line6, rows5, rows6, taps};
 
 /// The most columns that are few.
 pub const FEW_COLUMNS: usize = 4;
@@ -17,7 +17,7 @@ pub const FEW_COLUMNS: usize = 4;
 /// `to[point][block][column][16]` the sum over the channels of `x[point][column][channel]` and the transformed kernels is
 /// added.
 pub struct FewColumns<'a> {
-    /// Points along each axis.
+    /// Points along each axis: those of squares of 4x4 outputs.
     pub points: usize,
     /// Columns.
     pub columns: usize,
@@ -27,7 +27,7 @@ pub struct FewColumns<'a> {
     pub channels: usize,
     /// Their kernels, `[channel][taps * taps][blocks * 16]`, and those that follow, which are asked for.
     pub kernels: &'a [f32],
-    /// Blocks of outputs.
+    /// Blocks of outputs, two at the most.
     pub blocks: usize,
     /// The sums, and the floats between points and between blocks.
     pub to: (&'a mut [f32], usize, usize),
@@ -37,9 +37,10 @@ impl Work for FewColumns<'_> {
     #[inline(always)]
     fn run<S: Simd>(self) {
         let Self { points, columns, x: (x, x_point), channels, kernels, blocks, to: (to, point, block) } = self;
+        assert!([5, 6].contains(&points) && (1..=FEW_COLUMNS).contains(&columns) && channels <= LANES);
+        assert!((1..=2).contains(&blocks) && block <= to.len());
         let (step, size) = (blocks * LANES, taps(points) * taps(points) * blocks * LANES);
         let last = points * points - 1;
-        assert!([3, 5, 6].contains(&points) && (1..=FEW_COLUMNS).contains(&columns) && channels <= LANES && blocks > 0);
         assert!(x.len() >= columns * LANES && (x.len() - columns * LANES) / last >= x_point);
         assert!(kernels.len() / size >= channels);
         let plane = (blocks - 1) * block + columns * LANES;
@@ -56,12 +57,10 @@ impl Work for FewColumns<'_> {
                         let x = x.as_ptr().add(column * LANES + channel);
                         let to = to.as_mut_ptr().add(b * block + column * LANES + lane);
                         let at = At { from, size, step, x, x_point, to, point };
+                        // Other numbers are rare, and all of them together would take long to compile.
                         column += match (pair, columns - column) {
                             (true, 4..) => at.multiply::<S, 2, 4>(points),
-                            (true, 2..) => at.multiply::<S, 2, 2>(points),
                             (true, _) => at.multiply::<S, 2, 1>(points),
-                            (false, 4..) => at.multiply::<S, 1, 4>(points),
-                            (false, 2..) => at.multiply::<S, 1, 2>(points),
                             (false, _) => at.multiply::<S, 1, 1>(points),
                         };
                     }
@@ -92,15 +91,15 @@ impl At {
         unsafe {
             match points {
                 6 => self.multiply6::<S, CHANNELS, COLUMNS>(),
-                5 => self.multiply5::<S, CHANNELS, COLUMNS>(),
-                _ => self.multiply3::<S, CHANNELS, COLUMNS>(),
+                _ => self.multiply5::<S, CHANNELS, COLUMNS>(),
             }
         }
         COLUMNS
     }
 }
 
-/// [`At::multiply`] for a number of points and taps along each axis, and the rows that are made together.
+/// [`At::multiply`] for a number of points and taps along each axis; the first and how many rows of each of the groups that
+/// `row_groups` has.
 macro_rules! multiply {
     ($name:ident, $points:literal, $taps:literal, $rows:ident, $line:ident, $([$first:literal, $count:literal])*) => {
         impl At {
@@ -114,7 +113,7 @@ macro_rules! multiply {
                                 let from = self.from.wrapping_add(C * self.size);
                                 let [one, two] = $rows::<S>($first, from, self.step);
                                 lines[C] = [$line::<S>(one), $line::<S>(two)];
-                                // Those of the next sixteen channels, a part with each rows.
+                                // Those of the next sixteen channels, a part with each group of rows.
                                 let ahead = from.wrapping_add(LANES * self.size);
                                 const AREA: usize = $taps * $taps;
                                 for tap in $first * AREA / $points..($first + $count) * AREA / $points {
@@ -132,7 +131,6 @@ macro_rules! multiply {
 
 multiply!(multiply6, 6, 3, rows6, line6, [0, 1] [1, 2] [3, 2] [5, 1]);
 multiply!(multiply5, 5, 2, rows5, line5, [0, 2] [2, 2] [4, 1]);
-multiply!(multiply3, 3, 2, rows3, line3, [0, 2] [2, 1]);
 
 impl At {
     /// Adds the products at one row of points or two, and goes on to the next.
@@ -145,21 +143,20 @@ impl At {
         unroll!(R in [0 1] {
             unroll!(P in [0 1 2 3 4 5] {
                 if R < rows && P < POINTS {
-                    unroll!(Q in [0 1 2 3] {
-                        if Q < COLUMNS {
-                            // SAFETY: `FewColumns` asserted that all columns of all points are there.
-                            unsafe {
-                                let (x, to) = (self.x.wrapping_add(Q * LANES), self.to.wrapping_add(Q * LANES));
-                                let mut sum = S::load(to);
-                                unroll!(C in [0 1] {
-                                    if C < CHANNELS {
-                                        sum = S::multiply_add(S::splat(*x.wrapping_add(C)), lines[C][R][P], sum);
-                                    }
-                                });
-                                S::store(to, sum);
-                            }
+                    for column in 0..COLUMNS {
+                        // SAFETY: `FewColumns` asserted that all columns of all points are there.
+                        unsafe {
+                            let x = self.x.wrapping_add(column * LANES);
+                            let to = self.to.wrapping_add(column * LANES);
+                            let mut sum = S::load(to);
+                            unroll!(C in [0 1] {
+                                if C < CHANNELS {
+                                    sum = S::multiply_add(S::splat(*x.wrapping_add(C)), lines[C][R][P], sum);
+                                }
+                            });
+                            S::store(to, sum);
                         }
-                    });
+                    }
                     (self.x, self.to) = (self.x.wrapping_add(self.x_point), self.to.wrapping_add(self.point));
                 }
             });

@@ -56,8 +56,10 @@ impl Work for KernelTransform<'_> {
     #[inline(always)]
     fn run<S: Simd>(self) {
         let Self { points, rows, width, from, to } = self;
-        let size = taps(points) * taps(points) * width;
-        assert!(width > 0 && width.is_multiple_of(LANES) && from.len().is_multiple_of(size));
+        let area = taps(points) * taps(points);
+        assert!(width > 0 && width.is_multiple_of(LANES) && width <= from.len() / area);
+        let size = area * width;
+        assert!(from.len().is_multiple_of(size));
         let channels = from.len() / size;
         let stride = channels * width + LANES;
         assert!(
@@ -92,7 +94,8 @@ unsafe fn load_taps<S: Simd, const N: usize>(from: *const f32, step: usize) -> [
     }
 }
 
-/// A register of kernels of three taps in the rows of points from `first` on, which begins one of [`row_groups`].
+/// A register of kernels of three taps in the rows of points from `first` on, which begins one of [`row_groups`]; where that
+/// is a single row, both results are this one.
 #[inline(always)]
 pub(super) unsafe fn rows6<S: Simd>(first: usize, from: *const f32, step: usize) -> [[S::Vector; 3]; 2] {
     unsafe {
@@ -169,7 +172,7 @@ pub(super) unsafe fn line5<S: Simd>([a, b]: [S::Vector; 2]) -> [S::Vector; 5] {
 
 /// As [`rows5`] for squares of two outputs.
 #[inline(always)]
-pub(super) unsafe fn rows3<S: Simd>(first: usize, from: *const f32, step: usize) -> [[S::Vector; 2]; 2] {
+unsafe fn rows3<S: Simd>(first: usize, from: *const f32, step: usize) -> [[S::Vector; 2]; 2] {
     unsafe {
         let [a, b, c, d] = load_taps::<S, 4>(from, step);
         let (left, right) = (line3::<S>([a, c]), line3::<S>([b, d]));
@@ -179,6 +182,6 @@ pub(super) unsafe fn rows3<S: Simd>(first: usize, from: *const f32, step: usize)
 }
 
 #[inline(always)]
-pub(super) unsafe fn line3<S: Simd>([a, b]: [S::Vector; 2]) -> [S::Vector; 3] {
+unsafe fn line3<S: Simd>([a, b]: [S::Vector; 2]) -> [S::Vector; 3] {
     unsafe { [S::subtract(S::zero(), a), S::add(a, b), b] }
 }

@@ -7,6 +7,8 @@
 
 mod few;
 mod kernels;
+#[cfg(test)]
+mod tests;
 
 use super::LANES;
 use super::vector::Simd;

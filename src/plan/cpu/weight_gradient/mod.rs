@@ -195,7 +195,8 @@ impl WeightGradient {
         picture * self.small.image() + (self.small_blocks.start + block) * self.small.plane()
     }
 
-    /// Sums products of one block of the left side with a unit of the right side, for all rows that have a channel.
+    /// Sums products of a block of the left side with a unit of the right side, for all rows that have a channel; and as many
+    /// more such sums as are asked for, of blocks with as many rows.
     fn multiply(&self, block: usize, unit: &Unit, products: &Outer) {
         self.kernels.outer(unit.blocks, self.large.lanes[self.large_blocks.start + block], products);
     }

@@ -146,6 +146,7 @@ impl Squares {
     ) {
         let places = self.views.len() * plan.large_blocks.len();
         let lanes = &plan.large.lanes[plan.large_blocks.clone()];
+        // Blocks of fewer channels take fewer rows, so that they have calls of their own.
         let rows = |lanes: &usize| lanes.div_ceil(plan.kernels.rows);
         let times = if lanes.iter().all(|each| rows(each) == rows(&lanes[0])) { places } else { 1 };
         for place in (0..places).step_by(times) {

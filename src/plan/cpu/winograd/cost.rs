@@ -96,8 +96,9 @@ pub(in super::super) fn cost(
                 false => points * (READ + setting.packing(true)),
             };
         let transforms = squares * points * (views * source.from.len() + outputs) as f64;
-        // Fewer than four take as long as four.
-        weight * (pairs * points * squares.max(4.0) / 80.0 + transforms + kernels)
+        // Of tiles, fewer than four take as long as four.
+        let columns = if late { squares } else { squares.max(4.0) };
+        weight * (pairs * points * columns / 80.0 + transforms + kernels)
     };
     setting.pictures.iter().map(of).sum()
 }

@@ -132,27 +132,27 @@ impl Squares {
         self.lanes.len() * squares * LANES + LANES
     }
 
-    /// Units that a task multiplies the same columns with.
-    fn together(&self, conv: &Convolution) -> usize {
+    /// Units that a task multiplies so many columns with: with few there is little to share, and few tasks.
+    fn together(&self, conv: &Convolution, columns: usize) -> usize {
         match self.kernels {
-            Kernels::Ready(_) => 1,
-            // So that their products stay in the second cache.
-            Kernels::Late(_) => conv.kernels.blocks.min(UNITS),
+            // The products of two must stay in the second cache: that of processors with wide tiles is large.
+            Kernels::Late(_) if conv.kernels.blocks > 1 && columns > self.few(conv) => UNITS,
+            _ => 1,
         }
     }
 
-    /// Floats that the products of so many squares with the kernels of some units take, and a row of transformed kernels.
+    /// Floats that the products of so many squares with the kernels of some units take, and some rows of transformed kernels.
     fn room(&self, conv: &Convolution, squares: usize) -> usize {
-        let line = match self.kernels {
+        let rows = match self.kernels {
             Kernels::Ready(_) => 0,
             Kernels::Late(_) => 2 * self.points * (BLOCKS * LANES * conv.kernels.blocks * LANES + LANES),
         };
-        self.together(conv) * self.products(squares) + line
+        self.together(conv, squares) * self.products(conv, squares) + rows
     }
 
-    /// Of one unit.
-    fn products(&self, squares: usize) -> usize {
-        self.points * self.points * (2 * squares * LANES + LANES)
+    /// Floats that the products of so many squares with the kernels of one unit take.
+    fn products(&self, conv: &Convolution, squares: usize) -> usize {
+        self.points * self.points * (conv.kernels.blocks * squares + 1) * LANES
     }
 
     /// Squares that a task transforms and multiplies at once.
@@ -227,7 +227,7 @@ impl Squares {
                 Kernels::Late(_) => 3 * few,
             };
             let pieces = (end - begin).div_ceil(wide);
-            let together = self.together(conv);
+            let together = self.together(conv, wide.min(end - begin));
             threads::for_each(pieces * conv.units.len().div_ceil(together), |i| {
                 let (unit, first) = (i / pieces * together, i % pieces * wide);
                 let units = unit..conv.units.len().min(unit + together);

@@ -35,30 +35,29 @@ struct Channels<'a> {
 impl Piece<'_> {
     /// Multiplies and stores, with [`Squares::room`].
     pub fn run(&self, sink: &Sink, to: Share, room: &mut [f32]) {
-        let (products, line) = room.split_at_mut(self.units.len() * self.unit());
+        let (products, rows) = room.split_at_mut(self.units.len() * self.unit());
         match &self.squares.kernels {
             Kernels::Ready(packed) => self.ready(packed, products),
             Kernels::Late(packed) if self.few() => self.late_few(packed, products),
-            Kernels::Late(packed) => self.late(packed, products, line),
+            Kernels::Late(packed) => self.late(packed, products, rows),
         }
         self.store(sink, to, products);
     }
 
-    /// Whether kernels that are transformed while they are used are so for few columns, of one tile.
+    /// Whether kernels are transformed for few columns alone, which are of one tile.
     fn few(&self) -> bool {
-        self.range.len() <= FEW_COLUMNS.min(self.conv.kernels.pixels)
+        let late = matches!(self.squares.kernels, Kernels::Late(_));
+        late && self.squares.side == 4 && self.range.len() <= FEW_COLUMNS.min(self.conv.kernels.pixels)
     }
 
-    /// Columns of a unit's products, and the floats of all of them.
+    /// Columns of a unit's products.
     fn columns(&self) -> usize {
-        match self.squares.kernels {
-            Kernels::Late(_) if self.few() => self.range.len(),
-            _ => self.conv.kernels.computed(self.range.len()),
-        }
+        if self.few() { self.range.len() } else { self.conv.kernels.computed(self.range.len()) }
     }
 
+    /// Floats of a unit's products.
     fn unit(&self) -> usize {
-        self.squares.products(self.columns())
+        self.squares.products(self.conv, self.columns())
     }
 
     /// Floats between the products at one point and at the next.
@@ -97,12 +96,12 @@ impl Piece<'_> {
         }
     }
 
-    fn late(&self, packed: &Packed, products: &mut [f32], line: &mut [f32]) {
+    fn late(&self, packed: &Packed, products: &mut [f32], rows: &mut [f32]) {
         let mut first = 0;
         for (lanes, x) in self.chunks() {
             with_segments(self.segments(lanes), |segments| {
                 let channels = Channels { x, segments, first, depth: lanes.iter().sum() };
-                self.transform_and_multiply(packed, &channels, products, line);
+                self.transform_and_multiply(packed, &channels, products, rows);
                 first += channels.depth;
             });
         }
@@ -126,20 +125,29 @@ impl Piece<'_> {
     }
 
     /// Transforms the kernels of some channels, a group of rows of points at a time, and multiplies them.
-    fn transform_and_multiply(&self, packed: &Packed, channels: &Channels, products: &mut [f32], line: &mut [f32]) {
+    fn transform_and_multiply(
+        &self,
+        packed: &Packed,
+        channels: &Channels,
+        products: &mut [f32],
+        transformed: &mut [f32],
+    ) {
         let (points, taps) = (self.squares.points, self.squares.points + 1 - self.squares.side);
         let groups = row_groups(points).iter();
         for (rows, unit) in groups.flat_map(|rows| self.units.clone().map(move |unit| (rows, unit))) {
             let width = self.conv.units[unit].blocks * LANES;
             let size = taps * taps * width;
-            let (from, next) = packed.units_from(unit)[channels.first * size..].split_at(channels.depth * size);
+            let (from, rest) = packed.unit(unit)[channels.first * size..].split_at(channels.depth * size);
+            // After the last channels, the first ones of the units that follow these.
+            let following = (unit + self.units.len()).min(self.conv.units.len());
+            let next = if rest.is_empty() { packed.units_from(following) } else { rest };
             let next = &next[..next.len().min(channels.depth * size)];
             let part = |row: usize| next.len() * row / points;
             let stride = channels.depth * width + LANES;
-            let to = &mut line[..rows.len() * points * stride];
+            let to = &mut transformed[..rows.len() * points * stride];
             run(self.conv.kernels, KernelTransform { points, rows: rows.clone(), width, from, to });
             let ahead = &next[part(rows.start)..part(rows.end)];
-            self.multiply(unit, rows.clone(), channels, (line, stride), ahead, products);
+            self.multiply(unit, rows.clone(), channels, (transformed, stride), ahead, products);
         }
     }
 
@@ -178,6 +186,7 @@ impl Piece<'_> {
         let mut sums = Sums([0.0; 2 * MOST_PIXELS * LANES]);
         for (products, unit) in products.chunks(self.unit()).zip(self.units.clone()) {
             let Unit { block, blocks } = conv.units[unit];
+            let (columns, point) = (self.columns(), self.point(unit));
             for (i, square) in self.range.clone().enumerate() {
                 if square + AHEAD < self.range.end {
                     let first = self.written(square + AHEAD);
@@ -185,8 +194,8 @@ impl Piece<'_> {
                 }
                 let first = self.written(square);
                 for b in 0..blocks {
-                    let at = (b * self.columns() + i) * LANES;
-                    conv.kernels.output(squares.points, &products[at..], self.point(unit), &mut sums.0);
+                    let at = (b * columns + i) * LANES;
+                    conv.kernels.output(squares.points, &products[at..], point, &mut sums.0);
                     sink.store(conv, to, block + b, &sums.0, (first, &places));
                 }
             }
