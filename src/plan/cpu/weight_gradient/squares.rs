@@ -221,6 +221,7 @@ impl Squares {
         let groups: Vec<&[Unit]> = plan.units.chunks(UNITS).collect();
         let pieces = (4 * threads::count()).div_ceil(groups.len()).clamp(1, blocks);
         let each = blocks.div_ceil(pieces);
+        let strides = (self.left(plan, all), self.right(plan, all));
         // Each task has the kernels of a few units and some blocks.
         threads::for_each(groups.len() * pieces, |task| {
             let (units, piece) = (groups[task / pieces], task % pieces);
@@ -228,19 +229,17 @@ impl Squares {
             let row = units[0].blocks * LANES;
             let size = points * LANES * row;
             let unit_size = self.views.len() * size;
+            // All points, one after the other.
+            let repeat = Repeat { times: points, left: strides.0, right: strides.1, to: LANES * row };
             with_scratch(units.len() * unit_size, |sums| {
                 for block in (piece * each).min(blocks)..((piece + 1) * each).min(blocks) {
                     {
                         let sums = &Sharing::new(sums);
-                        for (v, first) in
-                            (0..self.views.len()).flat_map(|v| (0..all).step_by(CHAIN).map(move |p| (v, p)))
-                        {
+                        let firsts = || (0..all).step_by(CHAIN);
+                        for (v, first) in (0..self.views.len()).flat_map(|v| firsts().map(move |first| (v, first))) {
                             for (u, unit) in units.iter().enumerate() {
                                 let range = (first, CHAIN.min(all - first), all);
                                 let to = (sums.task(0), u * unit_size + v * size, row);
-                                let strides = (self.left(plan, all), self.right(plan, all));
-                                let repeat =
-                                    Repeat { times: points, left: strides.0, right: strides.1, to: LANES * row };
                                 let which = (0, v * blocks + block);
                                 self.multiply(plan, which, unit, (left, right), range, to, first > 0, repeat);
                             }
